@@ -43,7 +43,7 @@ class Variable:
     valid: tuple[float, float]
     """Physical range (lo, hi), both included: what a model scales to 0..1."""
     nodata: float | None = None
-    """Nodata value on disk (and in memory where disk and memory dtype are the same); None where every value counts."""
+    """Nodata on disk, and in memory where both dtypes are the same; None where every value counts."""
     scale: float | None = None
     """physical = code * scale + offset; None where the code is the physical value."""
     offset: float | None = None
@@ -64,14 +64,12 @@ class Variable:
         if self.scale is None or self.offset is None:
             raise ContractError(f"{self.name} is stored as it is; it has no codes")
         lowest = 1 if self.nodata == 0 else 0
-        highest = (
-            round((self.valid[1] - self.offset) / self.scale) if self.bounded else np.iinfo(self.disk).max
-        )
+        highest = round((self.valid[1] - self.offset) / self.scale) if self.bounded else np.iinfo(self.disk).max
         return lowest, int(highest)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Physical float values (NaN = nodata) as codes of the disk dtype; beyond the codes is clipped."""
-        if not self.packed:
+        if not self.packed or self.nodata is None:
             return values.astype(self.disk, copy=False)
         codes = (values.astype(np.float32, copy=False) - np.float32(self.offset)) / np.float32(self.scale)
         np.rint(codes, out=codes)
@@ -104,9 +102,7 @@ def _reflectance(name: str, long_name: str) -> Variable:
 
 
 def _trend(name: str) -> Variable:
-    return Variable(
-        f"tc_{name}", f"Tasselled-cap {name} trend", "uint8", "uint8", (0, 255), units="1", required=False
-    )
+    return Variable(f"tc_{name}", f"Tasselled-cap {name} trend", "uint8", "uint8", (0, 255), units="1", required=False)
 
 
 def _mask(name: str, long_name: str) -> Variable:
@@ -224,30 +220,36 @@ def describe(array: xr.DataArray, row: Variable, data_source: str) -> xr.DataArr
     return bare
 
 
-_CODEC_ATTRIBUTES = ("scale_factor", "add_offset", "_FillValue", "dtype")
+_CODEC_ATTRIBUTES = ("scale_factor", "add_offset", "_FillValue", "dtype", "grid_mapping")
 
 
 def encode(dataset: xr.Dataset, product: str) -> xr.Dataset:
-    """`dataset` as it goes to disk: codes of the disk dtype with CF attributes. Lazy where the input is lazy."""
+    """`dataset` as it goes to disk: codes of the disk dtype with CF attributes. Lazy where lazy."""
     encoded = {}
     for name, array in dataset.data_vars.items():
         row = _row_of(product, name)
         codes = _apply(row.encode, array, row.disk)
-        codes.attrs = {**array.attrs, **cf_attributes(row)}
+        codes.attrs = {**array.attrs, **cf_attributes(row), "grid_mapping": "spatial_ref"}
         codes.encoding = {}
         encoded[name] = codes
     return dataset.assign(encoded)
 
 
 def decode(dataset: xr.Dataset, product: str) -> xr.Dataset:
-    """The inverse of `encode`: a dataset opened without CF decoding as physical values. Lazy where lazy."""
+    """The inverse of `encode`: a dataset opened without CF decoding as physical values, in the order of the table."""
     decoded = {}
-    for name, array in dataset.data_vars.items():
+    order = [row.name for row in _rows(product)]
+    for name, array in sorted(dataset.data_vars.items(), key=lambda item: _position(order, item[0])):
         row = _row_of(product, name)
         values = _apply(row.decode, array, row.memory)
         values.attrs = dict(array.attrs)
         decoded[name] = describe(values, row, array.attrs.get("data_source", "unknown"))
-    return dataset.assign(decoded)
+    return dataset.drop_vars(list(decoded)).assign(decoded)
+
+
+def _position(order: list[str], name: Hashable) -> tuple[int, str]:
+    ranks = [rank for rank, pattern in enumerate(order) if fnmatchcase(str(name), pattern)]
+    return (ranks[0] if ranks else len(order)), str(name)
 
 
 def cf_attributes(row: Variable) -> dict[str, float]:
@@ -281,8 +283,8 @@ def model_input(dataset: xr.Dataset, bands: tuple[str, ...]) -> np.ndarray:
     if missing:
         raise ContractError(
             f"The checkpoint wants the bands {', '.join(bands)}; the scene lacks {', '.join(missing)} "
-            f"(it has {', '.join(map(str, dataset.data_vars))}). Configure the auxiliary data that the missing "
-            "bands are made from, or choose a checkpoint without them"
+            f"(it has {', '.join(map(str, dataset.data_vars))}). Configure the auxiliary data that the "
+            "missing bands are made from, or choose a checkpoint without them"
         )
     return np.stack([VARIABLES[name].normalize(dataset[name].values) for name in bands])
 

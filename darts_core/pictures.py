@@ -1,0 +1,101 @@
+"""Small pictures of products, as data URIs that fit into metadata: what a person looks at first."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+SIDE = 360
+"""Pixels of the longer side."""
+BUDGET = 20_000
+"""Bytes of one picture; larger metadata freezes the dialogs that show it."""
+
+_HEAT = np.array([(18, 20, 46), (64, 32, 110), (150, 44, 105), (226, 92, 60), (250, 180, 60), (252, 250, 190)], float)
+_EMPTY = (232, 236, 240)
+
+
+def true_colour(dataset: xr.Dataset) -> str:
+    """Red, green and blue (y, x) of any unit, stretched between their 2nd and 98th percentile; NaN is grey."""
+    small = _decimate(dataset[["red", "green", "blue"]])
+    values = np.stack([small[name].values.astype(np.float32) for name in ("red", "green", "blue")], axis=-1)
+    nodata = [small[name].attrs.get("_FillValue") for name in ("red", "green", "blue")]
+    missing = np.isnan(values).any(-1) | np.stack([values[..., i] == n for i, n in enumerate(nodata)]).any(0)
+    values[missing] = np.nan
+    return data_uri(_painted(_stretched(values), missing))
+
+
+def heat(array: xr.DataArray, low: float, high: float) -> str:
+    """One band (y, x) from dark (`low`) to bright (`high`); NaN is grey."""
+    values = _decimate(array).values.astype(np.float32)
+    missing = np.isnan(values)
+    position = np.nan_to_num((values - low) / (high - low)).clip(0, 1) * (len(_HEAT) - 1)
+    colours = np.stack([np.interp(position, range(len(_HEAT)), _HEAT[:, i]) for i in range(3)], axis=-1)
+    return data_uri(_painted(colours, missing))
+
+
+def outlines(frame: gpd.GeoDataFrame, bounds: Sequence[float] | None = None) -> str:
+    """Polygons as filled outlines on a plain ground, over `bounds` (left, bottom, right, top) in their CRS."""
+    left, bottom, right, top = bounds if bounds is not None else _padded(frame)
+    scale = SIDE / max(right - left, top - bottom)
+    image = Image.new("RGB", (max(1, round((right - left) * scale)), max(1, round((top - bottom) * scale))), _EMPTY)
+    draw = ImageDraw.Draw(image)
+    for polygon in frame.geometry.explode(index_parts=False):
+        ring = [((x - left) * scale, (top - y) * scale) for x, y, *_ in polygon.exterior.coords]
+        draw.polygon(ring, fill=(226, 92, 60), outline=(120, 30, 30))
+    return data_uri(image)
+
+
+def histogram(counts: np.ndarray) -> str:
+    """Bars of equal width, on a logarithmic height so that a rare class shows."""
+    height, width = 120, SIDE
+    tops = np.log1p(counts) / max(np.log1p(counts).max(), 1e-9) * (height - 4)
+    image = Image.new("RGB", (width, height), _EMPTY)
+    draw = ImageDraw.Draw(image)
+    step = width / len(counts)
+    for place, top in enumerate(tops):
+        if top > 0:
+            draw.rectangle((place * step, height - top, (place + 1) * step - 1, height), fill=(64, 32, 110))
+    return data_uri(image)
+
+
+def data_uri(image: Image.Image) -> str:
+    """`image` as a WebP data URI of at most `BUDGET` bytes; quality gives way first, then size."""
+    for quality in (85, 70, 50, 30, 15):
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=quality)
+        if buffer.tell() * 4 / 3 < BUDGET:
+            return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(image.resize((max(1, image.width // 2), max(1, image.height // 2))))
+
+
+def _decimate(data):  # type: ignore[no-untyped-def]
+    step = max(1, -(-max(data.sizes["y"], data.sizes["x"]) // SIDE))
+    return data.isel(y=slice(step // 2, None, step), x=slice(step // 2, None, step)).compute()
+
+
+def _stretched(values: np.ndarray) -> np.ndarray:
+    if np.isnan(values).all():
+        return np.zeros_like(values)
+    low, high = np.nanpercentile(values, (2, 98))
+    return np.nan_to_num((values - low) / max(high - low, 1e-9)).clip(0, 1) * 255
+
+
+def _painted(colours: np.ndarray, missing: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.where(missing[..., None], _EMPTY, colours).astype(np.uint8))
+
+
+def _padded(frame: gpd.GeoDataFrame) -> tuple[float, float, float, float]:
+    if frame.empty:
+        return (0.0, 0.0, 1.0, 1.0)
+    left, bottom, right, top = map(float, frame.total_bounds)
+    margin = 0.05 * max(right - left, top - bottom)
+    return (left - margin, bottom - margin, right + margin, top + margin)

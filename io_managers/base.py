@@ -1,0 +1,100 @@
+"""What all IO managers share: where a product lies, how a version becomes visible, what a person sees of it."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from darts_core.store import Draft, Store, Version
+
+Summary = dict[str, Any]
+"""Facts and pictures (data URIs) of a product by title, kept in its manifest and shown in the UI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an asset returns: a value to store, under the identity of what it was made from."""
+
+    version: str
+    value: Any
+    summarize: Callable[[Any], Summary]
+    """What people should see of the stored product, made from it as it is read back."""
+
+
+class StoreResource(dg.ConfigurableResource):
+    """Where all products lie: a local folder or an object store."""
+
+    root: str = Field(description="Local folder or s3://bucket/prefix")
+    endpoint_url: str | None = Field(None, description="Endpoint of an S3-compatible service; None for AWS")
+
+    def open(self) -> Store:
+        """The store itself. Credentials come from the environment or an AWS profile."""
+        return Store(self.root, {"endpoint_url": self.endpoint_url} if self.endpoint_url else {})
+
+
+class ProductIOManager(dg.ConfigurableIOManager):
+    """Stores one kind of product; a subclass writes into a staging folder and reads a committed version."""
+
+    store: StoreResource
+
+    @abstractmethod
+    def write(self, draft: Draft, value: Any, contract: str | None) -> None:
+        """Write `value` into `draft.folder`, or publish parts of it as they are finished."""
+
+    @abstractmethod
+    def read(self, version: Version, contract: str | None) -> Any:
+        """The product, lazily; a value that knows its version (see `version_of`)."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Made) -> None:
+        """Write one version, make it visible in one step, and show it in the UI."""
+        started = time.perf_counter()
+        asset, partition = context.asset_key.path[-1], context.asset_partition_key
+        contract = context.definition_metadata.get("contract")
+        with self.store.open().draft(asset, partition, obj.version) as draft:
+            self.write(draft, obj.value, contract)
+            version = draft.commit(lambda published: obj.summarize(self.read(published, contract)))
+        context.add_output_metadata({**shown(version), "seconds": round(time.perf_counter() - started, 2)})
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """The current version of the upstream partition."""
+        upstream = context.upstream_output
+        version = self.store.open().current(context.asset_key.path[-1], context.asset_partition_key)
+        return self.read(version, upstream.definition_metadata.get("contract") if upstream else None)
+
+
+def shown(version: Version) -> dict[str, dg.MetadataValue]:
+    """The metadata that the UI shows for a version: its summary, where it lies and how large it is."""
+    manifest = version.manifest
+    return {
+        **{title: _metadata(title, value) for title, value in manifest.summary.items()},
+        "path": dg.MetadataValue.path(version.url()),
+        "version": dg.MetadataValue.text(manifest.version),
+        "megabytes": dg.MetadataValue.float(round(manifest.size / 1e6, 3)),
+        "objects": dg.MetadataValue.int(len(manifest.objects)),
+    }
+
+
+def _metadata(title: str, value: Any) -> dg.MetadataValue:
+    if isinstance(value, str) and value.startswith("data:image/"):
+        return dg.MetadataValue.md(f"![{title}]({value})")
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    if isinstance(value, str):
+        return dg.MetadataValue.text(value)
+    return dg.MetadataValue.json(value)
+
+
+def version_of(product: Any) -> str:
+    """The version of a product that an IO manager read, for the identity of what is made from it."""
+    attributes: Mapping[str, Any] = product.attrs
+    return str(attributes["version"])
