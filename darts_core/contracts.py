@@ -289,8 +289,13 @@ def model_input(dataset: xr.Dataset, bands: tuple[str, ...]) -> np.ndarray:
     return np.stack([VARIABLES[name].normalize(dataset[name].values) for name in bands])
 
 
-def validate(dataset: xr.Dataset, product: str) -> None:
+def validate(dataset: xr.Dataset, product: str, *, values: bool = True) -> None:
     """Check a dataset in memory form against its contract.
+
+    Args:
+        dataset: variables (y, x) in memory form.
+        product: a key of `PRODUCTS`.
+        values: also look at the range of the values, which computes a lazy dataset (once, in blocks).
 
     Raises:
         ContractError: with one line for every departure: a missing or unknown variable, dtype, axes,
@@ -306,6 +311,8 @@ def validate(dataset: xr.Dataset, product: str) -> None:
             departures.append(f"variable {name!r} is not part of the product")
         else:
             departures += [f"{name}: {text}" for text in _variable_departures(array, found)]
+    if values:
+        departures += _range_departures(dataset, product)
     if departures:
         lines = "".join(f"\n  - {text}" for text in departures)
         raise ContractError(f"The dataset departs from the contract of {product!r}:{lines}")
@@ -333,16 +340,31 @@ def _variable_departures(array: xr.DataArray, row: Variable) -> list[str]:
     declared = array.rio.encoded_nodata if row.memory == "float32" else array.rio.nodata
     if not _same(declared, row.nodata):
         departures.append(f"nodata is {declared}, expected {row.nodata}")
-    return departures + _range_departures(array, row)
+    return departures
 
 
-def _range_departures(array: xr.DataArray, row: Variable) -> list[str]:
-    if row.memory == "bool" or array.size == 0:
-        return []
+def _range_departures(dataset: xr.Dataset, product: str) -> list[str]:
+    extremes = {}
+    for name, array in dataset.data_vars.items():
+        row = variable(product, name)
+        if row is None or row.memory == "bool" or array.dtype != np.dtype(row.memory) or array.size == 0:
+            continue
+        # a nodata code counts as the lowest valid value: integers stay integers
+        kept = array if row.memory == "float32" or row.nodata is None else array.where(array != row.nodata, 0)
+        extremes[name] = xr.concat([kept.min(), kept.max()], "extreme", coords="minimal", compat="override")
+    # one pass over a lazy dataset: what two variables are made from is computed once
+    computed = xr.Dataset(extremes).compute()
+    return [
+        f"{name}: {text}"
+        for name, array in computed.data_vars.items()
+        for text in _beyond(array.values, _row_of(product, name))
+    ]
+
+
+def _beyond(extremes: np.ndarray, row: Variable) -> list[str]:
+    least, most = extremes
     # reflectance may exceed the range that models see (snow, glint): what the disk can hold is the limit
     low, high = row.decode(np.array(row.codes, row.disk)) if row.packed else row.valid
-    keep = array if row.memory == "float32" or row.nodata is None else array.where(array != row.nodata)
-    least, most = float(keep.min()), float(keep.max())
     tolerance = row.scale or 0.0
     if least < low - tolerance or most > high + tolerance:
         return [f"values span {least:g}..{most:g}, expected within {low:g}..{high:g}"]

@@ -1,8 +1,12 @@
 """What several test modules share: the real imagery and the golden arrays, read where they lie."""
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from darts_core.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -24,3 +28,30 @@ def shared_data() -> Path:
 def golden() -> Path:
     """Folder of golden arrays of today's DARTS and opensr-utils."""
     return _shared_folder("golden")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Endpoint of an S3 server on loopback, with throw-away credentials in the environment."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store: every test that takes it runs on a local folder and on S3."""
+    if request.param == "folder":
+        return Store(str(tmp_path / "store"))
+    bucket = f"s3://test-{uuid.uuid4().hex}"
+    store = Store(bucket, {"endpoint_url": request.getfixturevalue("s3")})
+    store.fs.mkdir(bucket)
+    return store

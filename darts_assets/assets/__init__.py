@@ -1,0 +1,1 @@
+"""One module a product, named after it."""

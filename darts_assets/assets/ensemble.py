@@ -1,0 +1,34 @@
+"""`ensemble`: what the models say together."""
+
+import dagster as dg
+
+from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.summaries import summarize_probabilities
+from darts_assets.types import Dataset
+from io_managers.base import StoreResource
+
+
+@dg.asset(
+    **SCENE_ASSET,
+    automation_condition=dg.AutomationCondition.eager(),
+    group_name="g3_segmentation",
+    kinds={"geotiff"},
+    io_manager_key="cog",
+    code_version="1",
+    metadata={"contract": "ensemble"},
+)
+def ensemble(
+    context: dg.AssetExecutionContext, store: StoreResource, segmentation_probabilities: Dataset
+) -> dg.MaterializeResult:
+    """Mean probability over the models that see a pixel, and how far they are apart."""
+    from darts_core.ensemble import ensemble as combine
+    from darts_core.inference.geotiff import blocks_of
+
+    return materialize(
+        context,
+        store.open(),
+        inputs={"segmentation_probabilities": segmentation_probabilities},
+        parameters={},
+        make=lambda: blocks_of(combine(segmentation_probabilities), "ensemble"),
+        summarize=summarize_probabilities,
+    )

@@ -1,0 +1,34 @@
+"""`raw_scene`: a delivered scene, as it is, in one format."""
+
+import dagster as dg
+
+from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.summaries import summarize_scene
+from io_managers.base import StoreResource
+from resources.scenes import SceneSource, registered
+
+
+@dg.asset(
+    **SCENE_ASSET,
+    automation_condition=dg.AutomationCondition.on_missing(),
+    group_name="g1_scenes",
+    kinds={"zarr"},
+    io_manager_key="zarr",
+    code_version="1",
+)
+def raw_scene(context: dg.AssetExecutionContext, store: StoreResource, scenes: SceneSource) -> dg.MaterializeResult:
+    """Digital numbers and quality layers exactly as delivered, with the STAC Item that describes them.
+
+    Sentinel-2 .SAFE (folder or zip), PlanetScope orders, and any GeoTIFF with a STAC Item beside it.
+    """
+    from darts_core.scenes import read_scene, scene_digest
+
+    scene = registered(store.open(), context.partition_key)
+    return materialize(
+        context,
+        store.open(),
+        inputs={"delivery": scene_digest(scene, scenes.options)},
+        parameters={},
+        make=lambda: read_scene(scene, storage_options=scenes.options),
+        summarize=summarize_scene,
+    )

@@ -1,0 +1,43 @@
+"""`segmentation_mask`: where thaw slumps are."""
+
+import dagster as dg
+
+from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.summaries import summarize_mask
+from darts_assets.types import Dataset
+from darts_core.postprocessing.parameters import PostprocessParameters
+from io_managers.base import StoreResource
+
+
+class PostprocessConfig(PostprocessParameters, dg.Config):
+    """What the Launchpad offers for `segmentation_mask`."""
+
+
+@dg.asset(
+    **SCENE_ASSET,
+    automation_condition=dg.AutomationCondition.eager(),
+    group_name="g3_segmentation",
+    kinds={"geotiff"},
+    io_manager_key="cog",
+    code_version="1",
+    metadata={"contract": "postprocessed"},
+)
+def segmentation_mask(
+    context: dg.AssetExecutionContext,
+    config: PostprocessConfig,
+    store: StoreResource,
+    preprocessed: Dataset,
+    ensemble: Dataset,
+) -> dg.MaterializeResult:
+    """Slump or not, where the observation is good enough to tell; small objects removed."""
+    from darts_core.inference.geotiff import blocks_of
+    from darts_core.postprocessing import postprocess
+
+    return materialize(
+        context,
+        store.open(),
+        inputs={"preprocessed": preprocessed, "ensemble": ensemble},
+        parameters=config.model_dump(),
+        make=lambda: blocks_of(postprocess(ensemble, preprocessed["quality_level"], config), "postprocessed"),
+        summarize=summarize_mask,
+    )

@@ -1,0 +1,32 @@
+"""`slump_polygons`: the thaw slumps of one scene."""
+
+import dagster as dg
+
+from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.summaries import summarize_polygons
+from darts_assets.types import Dataset
+from io_managers.base import StoreResource
+
+
+@dg.asset(
+    **SCENE_ASSET,
+    automation_condition=dg.AutomationCondition.eager(),
+    group_name="g4_slumps",
+    kinds={"geoparquet"},
+    io_manager_key="geoparquet",
+    code_version="1",
+)
+def slump_polygons(
+    context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, segmentation_mask: Dataset
+) -> dg.MaterializeResult:
+    """One polygon a slump, with its size, its probability and where it comes from; the schema stands at zero rows."""
+    from darts_core.vectors import vectorize
+
+    return materialize(
+        context,
+        store.open(),
+        inputs={"preprocessed": preprocessed, "segmentation_mask": segmentation_mask},
+        parameters={},
+        make=lambda: vectorize(segmentation_mask, preprocessed),
+        summarize=summarize_polygons,
+    )

@@ -1,0 +1,1 @@
+"""Checks that keep wrong data from flowing on."""

@@ -1,0 +1,180 @@
+"""The command `darts-assets`: what the UI does, from a terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from darts_core.errors import DartsError
+from resources.settings import HOME, Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from darts_assets.runs import Outcome
+    from darts_core.scenes import Findings
+    from darts_core.store import Store
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+errors = Console(stderr=True)
+
+Home = Annotated[Path, typer.Option("--home", envvar=HOME, help="Folder of settings, products and run history")]
+
+
+@app.command()
+def scenes(
+    path: Annotated[str, typer.Argument(help="Folder, scene or s3:// prefix")], home: Home = Path(".darts")
+) -> None:
+    """List the scenes that would be processed, and why everything else is left out."""
+    with _teaching(home):
+        _show(_find([path]))
+
+
+@app.command()
+def run(
+    paths: Annotated[list[str], typer.Argument(help="Folders, scenes or s3:// prefixes")],
+    dem: Annotated[str | None, typer.Option(help="Elevation raster (GeoTIFF or VRT)")] = None,
+    trends: Annotated[str | None, typer.Option(help="Tasselled-cap trend raster")] = None,
+    checkpoints: Annotated[str | None, typer.Option(help="Folder of segmentation checkpoints")] = None,
+    upscaler: Annotated[str | None, typer.Option(help="Super-resolution model")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto")] = None,
+    home: Home = Path(".darts"),
+) -> None:
+    """Process scenes from delivery to slump polygons; the exit code says whether all succeeded."""
+    overrules = {"dem": dem, "trends": trends, "checkpoints": checkpoints, "upscaler": upscaler, "device": device}
+    with _teaching(home, overrules):
+        found = _find(paths)
+        _show(found)
+        if not found.scenes:
+            raise DartsError(f"No scene to process in {', '.join(paths)}; the table above says why")
+        from darts_assets.runs import add_scenes, instance_of
+
+        settings = Settings.load()
+        store = _store(settings)
+        with instance_of(settings) as instance:
+            outcomes = process(instance, add_scenes(instance, store, list(found.scenes)))
+        _report(store, outcomes)
+    raise typer.Exit(1 if any(outcome.error for outcome in outcomes) else 0)
+
+
+@app.command()
+def demo(home: Home = Path(".darts"), seed: Annotated[int, typer.Option(help="Of the synthetic world")] = 7) -> None:
+    """Make two synthetic scenes, train small models on them, and run everything end to end."""
+    with _teaching(home):
+        from darts_assets.demo import run_demo
+
+        outcomes = run_demo(console, seed)
+        _report(_store(Settings.load()), outcomes)
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+    console.print(f"\nProducts lie in [bold]{Settings.load().products}[/]. Look at them in the UI: [bold]make ui[/]")
+
+
+@app.command()
+def ui(
+    home: Home = Path(".darts"),
+    host: Annotated[str, typer.Option(help="Dagster has no authentication: keep to loopback")] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 3000,
+) -> None:
+    """Start the Dagster UI with its daemon, on the run history of this home."""
+    with _teaching(home):
+        from darts_assets.runs import prepare_home
+
+        settings = Settings.load()
+        prepare_home(settings)
+        os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+        os.execvp("dagster", ["dagster", "dev", "-m", "darts_assets.definitions", "-h", host, "-p", str(port)])
+
+
+def process(instance: DagsterInstance, keys: list[str]) -> list[Outcome]:
+    """Run the scenes of these partitions one after the other, then release their seasons, under a progress bar."""
+    from darts_assets.partitions import season_of
+    from darts_assets.runs import run_job
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[asset]}"), TimeElapsedColumn())
+    outcomes = []
+    with Progress(*columns, console=console) as bars:
+        for key in keys:
+            bar = bars.add_task(key, total=None, asset="")
+            outcome = run_job(
+                instance,
+                "process_scene",
+                key,
+                progress=lambda done, total, asset, bar=bar: bars.update(bar, completed=done, total=total, asset=asset),
+            )
+            bars.update(bar, completed=1, total=1, asset="[red]failed" if outcome.error else "[green]done")
+            outcomes.append(outcome)
+        for season in sorted({season_of(outcome.partition) for outcome in outcomes if not outcome.error}):
+            bar = bars.add_task(f"release {season}", total=1, asset="slump_dataset")
+            outcomes.append(run_job(instance, "release_season", season))
+            bars.update(bar, completed=1, asset="[green]done")
+    return outcomes
+
+
+@contextmanager
+def _teaching(home: Path, overrules: Mapping[str, str | None] | None = None) -> Iterator[None]:
+    """Point this process to `home`, and turn an error that a person can act on into its message and exit code 2."""
+    os.environ[HOME] = str(home)
+    os.environ.update({f"DARTS_{name.upper()}": value for name, value in (overrules or {}).items() if value})
+    try:
+        yield
+    except DartsError as error:
+        errors.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(2) from error
+
+
+def _store(settings: Settings) -> Store:
+    from io_managers.base import StoreResource
+
+    return StoreResource(root=settings.products, endpoint_url=settings.s3_endpoint).open()
+
+
+def _find(paths: list[str]) -> Findings:
+    from darts_core.scenes import Findings
+    from resources.scenes import SceneSource
+
+    endpoint = Settings.load().s3_endpoint
+    found = [SceneSource(url=path, endpoint_url=endpoint).find() for path in paths]
+    return Findings(
+        tuple(scene for one in found for scene in one.scenes), tuple(left for one in found for left in one.refusals)
+    )
+
+
+def _show(found: Findings) -> None:
+    table = Table("scene", "reader", "where", title=f"{len(found.scenes)} scenes")
+    for scene in found.scenes:
+        table.add_row(scene.key, scene.reader, escape(scene.url))
+    console.print(table)
+    for refusal in found.refusals:
+        reasons = "; ".join(f"{reader}: {reason}" for reader, reason in refusal.reasons.items())
+        console.print(f"[yellow]left out[/] {escape(refusal.url)}: {escape(reasons)}", soft_wrap=True)
+
+
+def _report(store: Store, outcomes: list[Outcome]) -> None:
+    table = Table("partition", "slumps", "area (ha)", "seconds", "state")
+    for outcome in outcomes:
+        facts = _slumps(store, outcome)
+        state = "[red]failed" if outcome.error else "[green]made"
+        table.add_row(outcome.partition, *facts, f"{outcome.seconds:.1f}", state)
+    console.print(table)
+    for outcome in outcomes:
+        if outcome.error:
+            errors.print(f"[red]{escape(outcome.partition)}[/] {escape(outcome.error)}", soft_wrap=True)
+
+
+def _slumps(store: Store, outcome: Outcome) -> tuple[str, str]:
+    for asset in ("slump_polygons", "slump_dataset"):
+        if not outcome.error and outcome.partition in store.partitions(asset):
+            summary = store.current(asset, outcome.partition).manifest.summary
+            return str(summary["polygons"]), f"{summary['area (ha)']:.2f}"
+    return "", ""

@@ -1,0 +1,70 @@
+"""What every asset does around its verb: name the product by what it is made from, and make it once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from darts_assets.partitions import SCENES
+from darts_core.store import DamagedProduct, Store, Version, identity
+from io_managers.base import Made, Summary, shown, version_of
+
+SCENE_ASSET: dict[str, Any] = {"partitions_def": SCENES, "owners": ["team:darts"], "tags": {"darts/of": "scene"}}
+"""What all assets that are per scene have in common."""
+
+
+def collected(asset: str) -> dg.AssetDep:
+    """The dependency of a collection on many partitions of `asset`.
+
+    It draws the edge and maps no partition: what is there, a collection reads from the store's index, because an
+    all-partitions mapping would be evaluated for every scene at every look at the graph.
+    """
+    return dg.AssetDep(asset, partition_mapping=dg.SpecificPartitionsPartitionMapping([]))
+
+
+def materialize(
+    context: dg.AssetExecutionContext,
+    store: Store,
+    *,
+    inputs: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    make: Callable[[], Any],
+    summarize: Callable[[Any], Summary],
+) -> dg.MaterializeResult[Any]:
+    """The result of an asset: what `make` returns under its identity, or a note that it is there already.
+
+    Args:
+        context: of the asset, which has one partition.
+        store: where its product goes.
+        inputs: products that an IO manager read, or versions as text, by name.
+        parameters: everything else that changes the result; what JSON can hold.
+        make: computes the value to store; not called where the product exists.
+        summarize: what people should see, from the stored product.
+    """
+    asset, partition = context.asset_key.path[-1], context.partition_key
+    version = identity(
+        asset,
+        code_version=str(context.assets_def.specs_by_key[context.asset_key].code_version),
+        inputs={name: value if isinstance(value, str) else version_of(value) for name, value in inputs.items()},
+        parameters=parameters,
+    )
+    whole = _whole(context, store.committed(asset, partition, version))
+    if whole is not None:
+        context.log.info(f"{asset} of {partition} is there already: version {version}")
+        store.promote(whole)
+        return dg.MaterializeResult(metadata={**shown(whole), "cache_hit": True}, data_version=dg.DataVersion(version))
+    return dg.MaterializeResult(
+        value=Made(version, make(), summarize), metadata={"cache_hit": False}, data_version=dg.DataVersion(version)
+    )
+
+
+def _whole(context: dg.AssetExecutionContext, version: Version | None) -> Version | None:
+    try:
+        if version is not None:
+            version.check()
+    except DamagedProduct as damage:
+        context.log.warning(f"{damage} — making it again")
+        return None
+    return version

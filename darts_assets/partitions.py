@@ -1,0 +1,20 @@
+"""What one partition is."""
+
+import dagster as dg
+
+SCENES = dg.DynamicPartitionsDefinition(name="scene")
+"""One acquisition of one tile, ``<tile>_<acquisition time>_<sensor>``; of every asset that is per scene."""
+
+SEASONS = dg.DynamicPartitionsDefinition(name="season")
+"""One year of scenes, the unit of a release."""
+
+MODELS = dg.DynamicPartitionsDefinition(name="segmentation_model")
+"""One segmentation model: its training set, its checkpoint, its evaluation."""
+
+UPSCALERS = dg.DynamicPartitionsDefinition(name="super_resolution_model")
+"""One super-resolution model."""
+
+
+def season_of(scene_key: str) -> str:
+    """The season (year) that a scene belongs to."""
+    return scene_key.split("_")[-2][:4]

@@ -1,0 +1,131 @@
+"""Runs without the UI: the same jobs, in this process, recorded where the UI finds them."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterInstance
+from dagster._core.utils import make_new_run_id
+
+from darts_assets.partitions import SCENES, SEASONS, season_of
+from darts_core.scenes import Scene
+from darts_core.store import Store
+from resources.scenes import register
+from resources.settings import Settings
+
+Progress = Callable[[int, int, str], None]
+"""Called with assets done, assets in the run, and the asset that is being made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run ended."""
+
+    partition: str
+    error: str | None
+    """None where it succeeded; else the asset that failed and its message."""
+    seconds: float
+
+
+@contextmanager
+def instance_of(settings: Settings) -> Iterator[DagsterInstance]:
+    """Dagster's storage in the home folder, made on first use from the `dagster.yaml` of the project."""
+    prepare_home(settings)
+    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        yield instance
+
+
+def prepare_home(settings: Settings) -> None:
+    """Lay `dagster.yaml` into the folder that DAGSTER_HOME is to name; one that is there is left alone."""
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    target = settings.dagster_home / "dagster.yaml"
+    if not target.exists():
+        shutil.copyfile(Path(__file__).parents[1] / "dagster.yaml", target)
+
+
+def add_scenes(instance: DagsterInstance, store: Store, scenes: list[Scene]) -> list[str]:
+    """Make every scene a partition, and its year a season."""
+    keys = register(store, scenes)
+    instance.add_dynamic_partitions(SCENES.name, keys)
+    instance.add_dynamic_partitions(SEASONS.name, sorted({season_of(key) for key in keys}))
+    return keys
+
+
+def run_job(
+    instance: DagsterInstance,
+    job: str,
+    partition: str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    select: list[str] | None = None,
+    progress: Progress = lambda done, total, asset: None,
+) -> Outcome:
+    """Run one job for one partition in this process.
+
+    Args:
+        instance: where the run is recorded.
+        job: name of a job of the definitions.
+        partition: its key.
+        config: of single assets, by name.
+        select: assets to make; all of the job where None.
+        progress: called as assets are finished.
+    """
+    from darts_assets.definitions import defs
+
+    started = time.perf_counter()
+    definition = defs.resolve_job_def(job)
+    run_id = make_new_run_id()
+    total = len(select) if select else len(definition.asset_layer.executable_asset_keys)
+    with _watched(instance, run_id, total, progress):
+        result = definition.execute_in_process(
+            run_config={
+                "ops": {name: {"config": dict(values)} for name, values in (config or {}).items()},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            instance=instance,
+            partition_key=partition,
+            asset_selection=[dg.AssetKey(name) for name in select] if select else None,
+            raise_on_error=False,
+            run_id=run_id,
+        )
+    return Outcome(partition, None if result.success else _failure(result), time.perf_counter() - started)
+
+
+@contextmanager
+def _watched(instance: DagsterInstance, run_id: str, total: int, progress: Progress) -> Iterator[None]:
+    """Report the steps of a run from its event log while it runs in this thread."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.3):
+            steps = instance.get_run_step_stats(run_id) if instance.has_run(run_id) else []
+            running = [step.step_key for step in steps if step.end_time is None]
+            progress(len(steps) - len(running), total, running[-1] if running else "")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> str:
+    failures = [event for event in result.all_events if event.is_step_failure]
+    lines = []
+    for event in failures:
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        message = error.message.strip() if error else event.message or "failed"
+        lines.append(f"{event.step_key}: {message}")
+    return "\n".join(lines) or "the run failed before its first step"

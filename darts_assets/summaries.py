@@ -1,0 +1,85 @@
+"""What people look at: the facts and pictures of each product, made from it as it was stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from darts_assets.types import Dataset, GeoDataFrame, ShardSet
+from darts_core import pictures
+from io_managers.base import Summary
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def summarize_scene(dataset: Dataset) -> Summary:
+    """A true-colour quicklook and the grid (axes y, x)."""
+    return {"quicklook": pictures.true_colour(dataset), **_grid(dataset)}
+
+
+def summarize_preprocessed(dataset: Dataset) -> Summary:
+    """Quicklooks, and how much of the scene can be used."""
+    quality = dataset["quality_level"]
+    return {
+        "quicklook": pictures.true_colour(dataset),
+        "ndvi": pictures.heat(dataset["ndvi"], -0.2, 0.9),
+        "share of valid pixels": round(float(dataset["valid_data_mask"].mean()), 4),
+        "share of high quality": round(float((quality == 2).mean()), 4),
+        "features": ", ".join(map(str, dataset.data_vars)),
+        **_grid(dataset),
+    }
+
+
+def summarize_shards(shards: ShardSet) -> Summary:
+    """How many windows were predicted, or that the scene passed unchanged."""
+    return shards.facts()
+
+
+def summarize_probabilities(dataset: Dataset) -> Summary:
+    """For each raster a picture and the distribution of its values in percent."""
+    summary: Summary = {}
+    for name, array in dataset.data_vars.items():
+        summary[str(name)] = pictures.heat(array, 0.0, 1.0)
+        summary[f"{name} (histogram, log)"] = pictures.histogram(_histogram(array))
+        summary[f"{name} mean"] = round(float(array.mean()), 4)
+        summary[f"{name} share of nodata"] = round(float(array.isnull().mean()), 4)
+    return {**summary, **_grid(dataset)}
+
+
+def summarize_mask(dataset: Dataset) -> Summary:
+    """Where slumps are, and on how much of the scene they were looked for."""
+    mask, extent = dataset["binarized_segmentation"], dataset["extent"]
+    pixel = abs(float(dataset.rio.resolution()[0] * dataset.rio.resolution()[1]))
+    return {
+        "quicklook": pictures.heat(mask.where(extent), 0, 1),
+        "slump area (ha)": round(float(mask.sum()) * pixel / 1e4, 3),
+        "share looked at": round(float(extent.mean()), 4),
+        **_grid(dataset),
+    }
+
+
+def summarize_polygons(frame: GeoDataFrame) -> Summary:
+    """A map of the polygons and what they add up to."""
+    return {
+        "map": pictures.outlines(frame),
+        "polygons": len(frame),
+        "area (ha)": round(float(frame["area_m2"].sum()) / 1e4, 3),
+        "crs": str(frame.crs),
+    }
+
+
+def _grid(dataset: Dataset) -> Summary:
+    left, bottom, right, top = dataset.rio.bounds()
+    return {
+        "size (pixels)": f"{dataset.sizes['x']} x {dataset.sizes['y']}",
+        "resolution (m)": round(abs(float(dataset.rio.resolution()[0])), 4),
+        "crs": str(dataset.rio.crs),
+        "bounds": [left, bottom, right, top],
+    }
+
+
+def _histogram(array: xr.DataArray) -> Any:
+    values = array.values
+    return np.histogram(values[~np.isnan(values)], bins=50, range=(0.0, 1.0))[0]

@@ -1,0 +1,141 @@
+"""Postprocessing: from probabilities to objects, where slumps can be told at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field
+
+from darts_core import contracts
+from darts_core.errors import DartsError
+from darts_core.grids import pixelwise
+
+
+class PostprocessParameters(BaseModel):
+    """What a person can choose about postprocessing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float = Field(0.5, ge=0, le=1, description="A pixel above this probability is slump")
+    quality_level: int = Field(
+        1, ge=0, le=2, description="Least quality looked at: 0 everything, 1 all valid data, 2 high quality only"
+    )
+    mask_erosion_px: int = Field(
+        10, ge=0, le=1000, description="Pixels that the looked-at area keeps from lesser quality"
+    )
+    edge_erosion_px: int | None = Field(
+        None, ge=0, le=10000, description="Pixels kept from the scene's edge; null: as mask_erosion_px; 0: none"
+    )
+    min_object_px: int = Field(32, ge=0, le=1_000_000, description="Objects of fewer pixels are removed")
+    remove_touching: bool = Field(
+        True, description="Remove objects that reach beyond the looked-at area, so are known in part only"
+    )
+
+
+class PostprocessError(DartsError):
+    """Probabilities and quality do not fit together."""
+
+
+def postprocess(
+    ensembled: xr.Dataset, quality_level: xr.DataArray, parameters: PostprocessParameters | None = None
+) -> xr.Dataset:
+    """Binarize probabilities and keep the objects that can be trusted. Lazy where the input is.
+
+    Args:
+        ensembled: `probabilities` float32 0..1, axes (y, x), NaN = nodata.
+        quality_level: uint8 0 invalid, 1 low, 2 high, on the same grid.
+        parameters: see `PostprocessParameters`. With `remove_touching` off the result is that of DARTS, which masks
+            before it labels, so that nothing touches the mask any more.
+
+    Returns:
+        The product `postprocessed`: `extent` (bool, True where slumps were looked for; at quality level 0 the
+        whole scene, without erosion), `probabilities_percent` (uint8 0..100, 255 beyond the extent and where
+        there is no probability) and `binarized_segmentation` (uint8 0/1).
+
+    Raises:
+        PostprocessError: no `probabilities`, or the quality lies on another grid.
+    """
+    parameters = parameters or PostprocessParameters()
+    probabilities = _checked(ensembled, quality_level)
+    extent = looked_at(_aligned(quality_level, probabilities), parameters)
+    product = xr.Dataset(
+        {
+            "probabilities_percent": percent(probabilities.where(extent)),
+            "binarized_segmentation": binarize(probabilities, extent, parameters).astype(np.uint8),
+            "extent": extent,
+        },
+    )
+    source = str(ensembled["probabilities"].attrs.get("data_source", "ensemble"))
+    described = contracts.conform(product, "postprocessed", source)
+    described.attrs = {**ensembled.attrs, **parameters.model_dump(exclude_none=True)}
+    contracts.validate(described, "postprocessed", values=False)
+    return described
+
+
+def looked_at(quality_level: xr.DataArray, parameters: PostprocessParameters) -> xr.DataArray:
+    """bool, axes (y, x): True where quality suffices, at a distance from where it does not and from the edge."""
+    from darts_core.objects import erode_lazily
+
+    if parameters.quality_level == 0:
+        return xr.ones_like(quality_level, dtype=bool).drop_attrs(deep=False)
+    edge = parameters.mask_erosion_px if parameters.edge_erosion_px is None else parameters.edge_erosion_px
+    good = (quality_level >= parameters.quality_level).drop_attrs(deep=False)
+    return erode_lazily(good, parameters.mask_erosion_px) & _inner(good, "y", edge) & _inner(good, "x", edge)
+
+
+def binarize(
+    probabilities: xr.DataArray, extent: xr.DataArray, parameters: PostprocessParameters
+) -> xr.DataArray:
+    """bool, axes (y, x): slump pixels of whole objects that are large enough.
+
+    An object is 8-connected for touching (as the polygons are) and 4-connected for its size (as in DARTS).
+    """
+    from darts_core.objects import erode_lazily, label_objects
+
+    slump = probabilities > parameters.threshold
+    if parameters.remove_touching:
+        known = extent & erode_lazily(probabilities.notnull(), 1)
+        whole = label_objects(slump, connectivity=8)
+        slump = whole.keep(whole.count_pixels(~known) == 0)
+    slump = slump & extent
+    parts = label_objects(slump, connectivity=4)
+    return parts.keep(parts.count_pixels() >= parameters.min_object_px)
+
+
+def percent(probabilities: xr.DataArray) -> xr.DataArray:
+    """uint8 0..100, 255 where NaN."""
+
+    def encode(values: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(values), 255, np.rint(np.nan_to_num(values) * 100)).astype(np.uint8)
+
+    return pixelwise(encode, probabilities, dtype="uint8")
+
+
+def _checked(ensembled: xr.Dataset, quality_level: xr.DataArray) -> xr.DataArray:
+    scene = ensembled.attrs.get("scene", "the scene")
+    if "probabilities" not in ensembled:
+        raise PostprocessError(
+            f"{scene}: expected the variable probabilities, received {', '.join(map(str, ensembled.data_vars))}"
+        )
+    probabilities = ensembled["probabilities"].drop_attrs(deep=False)
+    if probabilities.sizes != quality_level.sizes or any(
+        not np.allclose(probabilities[axis], quality_level[axis], rtol=0, atol=1e-3)
+        for axis in contracts.DIMENSIONS
+    ):
+        raise PostprocessError(
+            f"{scene}: probabilities {dict(probabilities.sizes)} and quality level {dict(quality_level.sizes)} "
+            "lie on different grids. Resample the quality level to the probabilities' grid (nearest neighbour)"
+        )
+    return probabilities
+
+
+def _aligned(quality_level: xr.DataArray, probabilities: xr.DataArray) -> xr.DataArray:
+    """The quality with the coordinates and chunks of the probabilities, which may differ in the last digit."""
+    placed = quality_level.assign_coords({axis: probabilities[axis] for axis in contracts.DIMENSIONS})
+    return placed.chunk(probabilities.chunksizes) if probabilities.chunks else placed.compute()
+
+
+def _inner(like: xr.DataArray, axis: str, margin: int) -> xr.DataArray:
+    """True along one axis except for `margin` pixels at either end."""
+    index = np.arange(like.sizes[axis])
+    return xr.DataArray((index >= margin) & (index < index.size - margin), dims=axis)

@@ -1,0 +1,91 @@
+"""Models that scenes are run through: trained here as assets, or checkpoints that someone brings."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from darts_core.errors import DartsError
+from darts_core.store import Store, check_name
+
+BUILT_IN_UPSCALERS = ("nearest", "bilinear", "bicubic")
+
+
+class ModelError(DartsError):
+    """A model that is asked for is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedModel:
+    """A checkpoint and the name under which its results appear."""
+
+    name: str
+    path: Path
+    """On a local disk."""
+    digest: str
+    """SHA-256 of the checkpoint's bytes."""
+
+
+class ModelStore(dg.ConfigurableResource):
+    """Which models scenes are run through."""
+
+    checkpoints: str = Field(description="Folder of further segmentation models, *.pt and *.ckpt")
+    upscaler: str = Field(
+        "bicubic", description="nearest, bilinear, bicubic, or the name of a super_resolution_model trained here"
+    )
+
+    def segmenters(self, store: Store, names: list[str]) -> list[ReleasedModel]:
+        """The segmentation models of these names, all of them where no name is given, by name.
+
+        Raises:
+            ModelError: there is none, or a name is unknown.
+        """
+        there = (*_brought(Path(self.checkpoints)), *_trained(store, "segmentation_model"))
+        known = {model.name: model for model in there}
+        missing = [name for name in names if name not in known]
+        if missing or not known:
+            raise ModelError(
+                f"Segmentation model {', '.join(missing) or '(any)'} is not there; there are: "
+                f"{', '.join(sorted(known)) or 'none'}. Materialize segmentation_model for it, or put its checkpoint "
+                f"into {self.checkpoints}"
+            )
+        return [known[name] for name in sorted(names or known)]
+
+    def upscaling(self, store: Store) -> tuple[str, str]:
+        """What `load_upscaler` takes (a built-in name or a checkpoint's path), and its digest.
+
+        Raises:
+            ModelError: the configured upscaler is neither built in nor trained.
+        """
+        if self.upscaler in BUILT_IN_UPSCALERS:
+            return self.upscaler, self.upscaler
+        for model in _trained(store, "super_resolution_model"):
+            if model.name == self.upscaler:
+                return str(model.path), model.digest
+        raise ModelError(
+            f"Upscaler {self.upscaler!r} is neither built in ({', '.join(BUILT_IN_UPSCALERS)}) nor trained; "
+            "materialize super_resolution_model for it, or configure another"
+        )
+
+
+def _brought(folder: Path) -> list[ReleasedModel]:
+    files = sorted(path for path in folder.glob("*") if path.suffix in (".pt", ".ckpt")) if folder.is_dir() else []
+    return [ReleasedModel(check_name(path.stem, "model"), path, _sha256(path)) for path in files]
+
+
+def _trained(store: Store, asset: str) -> list[ReleasedModel]:
+    models = []
+    for name in store.partitions(asset):
+        version = store.current(asset, name)
+        ((file, record),) = version.manifest.objects.items()
+        models.append(ReleasedModel(name, version.fetch(file), record.sha256))
+    return models
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What several test folders share and a test module cannot import from another."""
