@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from darts_core.store import Draft, Version
@@ -11,15 +12,25 @@ if TYPE_CHECKING:
     from darts_core.inference.shards import ShardSet
 
 
+@dataclass(frozen=True, slots=True)
+class StoredShards:
+    """The shards of a committed version."""
+
+    shards: ShardSet
+    attrs: dict[str, str]
+
+
 class ShardsIOManager(ProductIOManager):
     """Stores what a prediction writes shard by shard."""
 
     def write(self, draft: Draft, value: Any, contract: str | None) -> None:
-        """Let the prediction write the shards that are not there yet."""
-        value(folder=draft.folder, done=set(draft.published()), publish=draft.publish)
+        """Let the prediction write the shards that an earlier attempt has not published."""
+        value(draft.folder, draft.publish, done=set(draft.published()))
 
-    def read(self, version: Version, contract: str | None) -> ShardSet:
+    def read(self, version: Version, contract: str | None) -> StoredShards:
         """The shards, read one at a time."""
         from darts_core.inference.shards import ShardSet
 
-        return ShardSet.open(version)
+        store = version.store
+        root = version.path() if store.local else store.fs.get_mapper(version.path())
+        return StoredShards(ShardSet.open(root), {"version": version.version})
