@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from darts_core.errors import DartsError
@@ -110,7 +111,7 @@ def process(instance: DagsterInstance, keys: list[str]) -> list[Outcome]:
                 instance,
                 "process_scene",
                 key,
-                progress=lambda done, total, asset, bar=bar: bars.update(bar, completed=done, total=total, asset=asset),
+                progress=partial(_advance, bars, bar),
             )
             bars.update(bar, completed=1, total=1, asset="[red]failed" if outcome.error else "[green]done")
             outcomes.append(outcome)
@@ -119,6 +120,10 @@ def process(instance: DagsterInstance, keys: list[str]) -> list[Outcome]:
             outcomes.append(run_job(instance, "release_season", season))
             bars.update(bar, completed=1, asset="[green]done")
     return outcomes
+
+
+def _advance(bars: Progress, bar: TaskID, done: int, total: int, asset: str) -> None:
+    bars.update(bar, completed=done, total=total, asset=asset)
 
 
 @contextmanager

@@ -7,21 +7,25 @@ from typing import Any
 
 import dagster as dg
 
-from darts_assets.partitions import SCENES
+from darts_assets.partitions import MODELS, SCENES
 from darts_core.store import DamagedProduct, Store, Version, identity
 from io_managers.base import Made, Summary, shown, version_of
 
 SCENE_ASSET: dict[str, Any] = {"partitions_def": SCENES, "owners": ["team:darts"], "tags": {"darts/of": "scene"}}
 """What all assets that are per scene have in common."""
 
+MODEL_ASSET: dict[str, Any] = {
+    "partitions_def": MODELS,
+    "owners": ["team:darts"],
+    "tags": {"darts/of": "model"},
+    "group_name": "models",
+}
+"""What all assets that are per segmentation model have in common."""
 
-def collected(asset: str) -> dg.AssetDep:
-    """The dependency of a collection on many partitions of `asset`.
 
-    It draws the edge and maps no partition: what is there, a collection reads from the store's index, because an
-    all-partitions mapping would be evaluated for every scene at every look at the graph.
-    """
-    return dg.AssetDep(asset, partition_mapping=dg.SpecificPartitionsPartitionMapping([]))
+def carried(product: Any) -> dict[str, str]:
+    """What a raster says of the models behind it, for the raster that is made from it."""
+    return {"model_digests": product.attrs["model_digests"]}
 
 
 def materialize(

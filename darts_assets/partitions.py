@@ -15,6 +15,16 @@ UPSCALERS = dg.DynamicPartitionsDefinition(name="super_resolution_model")
 """One super-resolution model."""
 
 
+def known(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition) -> set[str]:
+    """The keys that a definition has now."""
+    return set(instance.get_dynamic_partitions(str(partitions.name)))
+
+
+def add(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: list[str]) -> None:
+    """Add keys that are not there yet."""
+    instance.add_dynamic_partitions(str(partitions.name), keys)
+
+
 def season_of(scene_key: str) -> str:
     """The season (year) that a scene belongs to."""
     return scene_key.split("_")[-2][:4]

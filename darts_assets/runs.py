@@ -15,7 +15,7 @@ import dagster as dg
 from dagster import DagsterInstance
 from dagster._core.utils import make_new_run_id
 
-from darts_assets.partitions import SCENES, SEASONS, season_of
+from darts_assets.partitions import SCENES, SEASONS, add, season_of
 from darts_core.scenes import Scene
 from darts_core.store import Store
 from resources.scenes import register
@@ -54,8 +54,8 @@ def prepare_home(settings: Settings) -> None:
 def add_scenes(instance: DagsterInstance, store: Store, scenes: list[Scene]) -> list[str]:
     """Make every scene a partition, and its year a season."""
     keys = register(store, scenes)
-    instance.add_dynamic_partitions(SCENES.name, keys)
-    instance.add_dynamic_partitions(SEASONS.name, sorted({season_of(key) for key in keys}))
+    add(instance, SCENES, keys)
+    add(instance, SEASONS, sorted({season_of(key) for key in keys}))
     return keys
 
 
@@ -83,7 +83,7 @@ def run_job(
     started = time.perf_counter()
     definition = defs.resolve_job_def(job)
     run_id = make_new_run_id()
-    total = len(select) if select else len(definition.asset_layer.executable_asset_keys)
+    total = len(select) if select else len(set(definition.asset_layer.executable_asset_keys))
     with _watched(instance, run_id, total, progress):
         result = definition.execute_in_process(
             run_config={

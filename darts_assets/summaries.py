@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darts_assets.types import Dataset, GeoDataFrame, ShardSet
+from darts_assets.types import Dataset, GeoDataFrame, StoredFile, StoredShards
 from darts_core import pictures
 from io_managers.base import Summary
 
@@ -32,9 +32,21 @@ def summarize_preprocessed(dataset: Dataset) -> Summary:
     }
 
 
-def summarize_shards(shards: ShardSet) -> Summary:
+def summarize_shards(stored: StoredShards) -> Summary:
     """How many windows were predicted, or that the scene passed unchanged."""
-    return shards.facts()
+    made = stored.shards
+    if not made.shards:
+        return {"passed unchanged": True, "why": "the scene is at or below the target resolution"}
+    return {
+        "passed unchanged": False,
+        "model": made.model,
+        "factor": made.plan.factor,
+        "shards": len(made.shards),
+        "windows of the plan": len(made.plan),
+        "window (pixels)": f"{made.plan.window[1]} x {made.plan.window[0]}",
+        "overlap (pixels)": made.plan.overlap,
+        "border (pixels)": made.plan.border,
+    }
 
 
 def summarize_probabilities(dataset: Dataset) -> Summary:
@@ -83,3 +95,36 @@ def _grid(dataset: Dataset) -> Summary:
 def _histogram(array: xr.DataArray) -> Any:
     values = array.values
     return np.histogram(values[~np.isnan(values)], bins=50, range=(0.0, 1.0))[0]
+
+
+def summarize_patches(patches: Dataset) -> Summary:
+    """How many patches there are, and how they are split."""
+    return {
+        "patches": int(patches.sizes["patch"]),
+        "for validation": int(patches["validation"].sum()),
+        "with slumps": int((patches["mask"] == 1).any(("y", "x")).sum()),
+        "bands": ", ".join(patches.attrs["bands"]),
+        "input": patches.attrs["input"],
+        "scenes": list(patches.attrs["scenes"]),
+    }
+
+
+def summarize_checkpoint(file: StoredFile) -> Summary:
+    """The model's config and how good it was on what was kept for validation."""
+    from darts_core.training.fitting import metrics_of
+
+    return {name: round(value, 4) for name, value in metrics_of(file.path).items()}
+
+
+def summarize_evaluation(file: StoredFile) -> Summary:
+    """Agreement of pixels and objects, a row a scene."""
+    from darts_core.evaluation.scenes import ModelEvaluation
+
+    made = ModelEvaluation.model_validate_json(file.path.read_text())
+    lines = ["| scene | IoU | F1 | precision | recall | best threshold |", "| --- | --- | --- | --- | --- | --- |"]
+    for key, report in made.scenes.items():
+        one = report.scores
+        values = (one.iou, one.f1, one.precision, one.recall, report.best_threshold)
+        cells = (key, *(f"{value:.3f}" for value in values))
+        lines.append(f"| {' | '.join(cells)} |")
+    return {"agreement": "\n".join(lines), "trained on every pixel of": made.left_out}

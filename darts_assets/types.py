@@ -6,9 +6,9 @@ if TYPE_CHECKING:
     from geopandas import GeoDataFrame
     from xarray import Dataset
 
-    from darts_core.inference.shards import ShardSet
     from io_managers.files import StoredFile
+    from io_managers.shards import StoredShards
 else:
-    Dataset = GeoDataFrame = ShardSet = StoredFile = Any
+    Dataset = GeoDataFrame = StoredFile = StoredShards = Any
 
-__all__ = ["Dataset", "GeoDataFrame", "ShardSet", "StoredFile"]
+__all__ = ["Dataset", "GeoDataFrame", "StoredFile", "StoredShards"]

@@ -83,6 +83,8 @@ def shown(version: Version) -> dict[str, dg.MetadataValue]:
 def _metadata(title: str, value: Any) -> dg.MetadataValue:
     if isinstance(value, str) and value.startswith("data:image/"):
         return dg.MetadataValue.md(f"![{title}]({value})")
+    if isinstance(value, str) and value.startswith("| "):
+        return dg.MetadataValue.md(value)
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)
     if isinstance(value, int):

@@ -45,8 +45,10 @@ class CogIOManager(ProductIOManager):
 
         opener = None if version.store.local else version.store.fs
         rasters = [
-            read_cog(version.url(name), contract, opener=opener)
+            read_cog(version.url(name), str(contract), opener=opener)
             for name in version.manifest.objects
             if name.endswith(SUFFIX)
         ]
-        return on_finest_grid(rasters).assign_attrs(version=version.version)
+        digests = sorted({raster.attrs["model_digest"] for raster in rasters if "model_digest" in raster.attrs})
+        attributes = {"model_digests": ",".join(digests)} if digests else {}
+        return on_finest_grid(rasters).assign_attrs(version=version.version, **attributes)

@@ -11,7 +11,7 @@ from io_managers.base import ProductIOManager
 if TYPE_CHECKING:
     import geopandas as gpd
 
-FILE = "polygons.parquet"
+FILE = "slumps.parquet"
 
 
 class GeoParquetIOManager(ProductIOManager):
@@ -19,11 +19,11 @@ class GeoParquetIOManager(ProductIOManager):
 
     def write(self, draft: Draft, value: gpd.GeoDataFrame, contract: str | None) -> None:
         """Write the frame; a release also as GeoPackage, with the STAC Collection that describes it."""
-        from darts_core.vectors import collection, write_geopackage, write_geoparquet
+        from darts_core.vectors.files import collection, write_geopackage, write_geoparquet
 
         write_geoparquet(value, draft.folder / FILE)
         if contract == "release":
-            write_geopackage(value, draft.folder / "polygons.gpkg")
+            write_geopackage(value, draft.folder / "slumps.gpkg")
             described = collection(value, season=draft.partition)
             (draft.folder / "collection.json").write_text(json.dumps(described, indent=1, sort_keys=True))
 

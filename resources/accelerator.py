@@ -10,7 +10,6 @@ class Accelerator(dg.ConfigurableResource):
     """Where predictions and training run: embedded, in the process of the run."""
 
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one")
-    batch_size: int = Field(4, ge=1, description="Windows that a model sees at once")
 
     def resolve(self) -> str:
         """The torch device.

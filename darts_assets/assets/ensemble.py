@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
 from io_managers.base import StoreResource
@@ -29,6 +29,8 @@ def ensemble(
         store.open(),
         inputs={"segmentation_probabilities": segmentation_probabilities},
         parameters={},
-        make=lambda: blocks_of(combine(segmentation_probabilities), "ensemble"),
+        make=lambda: blocks_of(
+            combine(segmentation_probabilities), "ensemble", tags=carried(segmentation_probabilities)
+        ),
         summarize=summarize_probabilities,
     )

@@ -32,7 +32,7 @@ def preprocessed(
 ) -> dg.MaterializeResult:
     """Surface reflectance, NDVI, relative elevation, slope, tasselled-cap trends, and quality on the scene's grid."""
     from darts_core.auxiliary import fingerprint
-    from darts_core.preprocessing import preprocess
+    from darts_core.preprocessing.preprocess import preprocess
 
     sources = auxiliary.sources()
     return materialize(

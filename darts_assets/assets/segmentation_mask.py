@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.summaries import summarize_mask
 from darts_assets.types import Dataset
-from darts_core.postprocessing.parameters import PostprocessParameters
+from darts_core.postprocessing import PostprocessParameters
 from io_managers.base import StoreResource
 
 
@@ -30,14 +30,17 @@ def segmentation_mask(
     ensemble: Dataset,
 ) -> dg.MaterializeResult:
     """Slump or not, where the observation is good enough to tell; small objects removed."""
+    from darts_core.grids import onto
     from darts_core.inference.geotiff import blocks_of
     from darts_core.postprocessing import postprocess
+
+    quality = onto(preprocessed["quality_level"], ensemble)
 
     return materialize(
         context,
         store.open(),
         inputs={"preprocessed": preprocessed, "ensemble": ensemble},
         parameters=config.model_dump(),
-        make=lambda: blocks_of(postprocess(ensemble, preprocessed["quality_level"], config), "postprocessed"),
+        make=lambda: blocks_of(postprocess(ensemble, quality, config), "postprocessed", tags=carried(ensemble)),
         summarize=summarize_mask,
     )

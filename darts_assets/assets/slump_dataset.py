@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from darts_assets.materialize import collected, materialize
+from darts_assets.materialize import materialize
 from darts_assets.partitions import SEASONS, season_of
+from darts_assets.stored import collected
 from darts_assets.summaries import summarize_polygons
 from darts_core.store import MissingProduct
 from io_managers.base import StoreResource
@@ -23,7 +24,7 @@ from io_managers.geoparquet import GeoParquetIOManager
 )
 def slump_dataset(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """All thaw slumps of a season, merged over scenes and tiles: GeoParquet, GeoPackage and a STAC Collection."""
-    from darts_core.vectors import merge_scenes
+    from darts_core.vectors.release import merge_scenes
 
     products, season = store.open(), context.partition_key
     keys = [key for key in products.partitions("slump_polygons") if season_of(key) == season]

@@ -5,7 +5,7 @@ import dagster as dg
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_polygons
 from darts_assets.types import Dataset
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, version_of
 
 
 @dg.asset(
@@ -20,13 +20,18 @@ def slump_polygons(
     context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, segmentation_mask: Dataset
 ) -> dg.MaterializeResult:
     """One polygon a slump, with its size, its probability and where it comes from; the schema stands at zero rows."""
-    from darts_core.vectors import vectorize
+    from darts_core.grids import onto
+    from darts_core.vectors.polygons import Origin, vectorize
+
+    quality = onto(preprocessed["quality_level"], segmentation_mask)
+    digests = segmentation_mask.attrs["model_digests"].split(",")
+    origin = Origin.of(preprocessed.attrs, models=digests, data_version=version_of(segmentation_mask))
 
     return materialize(
         context,
         store.open(),
         inputs={"preprocessed": preprocessed, "segmentation_mask": segmentation_mask},
         parameters={},
-        make=lambda: vectorize(segmentation_mask, preprocessed),
+        make=lambda: vectorize(segmentation_mask, origin, quality),
         summarize=summarize_polygons,
     )

@@ -4,7 +4,7 @@ import dagster as dg
 
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_scene
-from darts_assets.types import Dataset, ShardSet
+from darts_assets.types import Dataset, StoredShards
 from io_managers.base import StoreResource
 
 
@@ -18,7 +18,7 @@ from io_managers.base import StoreResource
     metadata={"contract": "super_resolved"},
 )
 def sr_geotiff(
-    context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, sr_patches: ShardSet
+    context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, sr_patches: StoredShards
 ) -> dg.MaterializeResult:
     """Reflectance at the target resolution: one Cloud-Optimized GeoTIFF, blended without seams."""
     from darts_core.superresolution import stitch
@@ -28,6 +28,6 @@ def sr_geotiff(
         store.open(),
         inputs={"preprocessed": preprocessed, "sr_patches": sr_patches},
         parameters={},
-        make=lambda: stitch(sr_patches, preprocessed),
+        make=lambda: stitch(sr_patches.shards, preprocessed),
         summarize=summarize_scene,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from darts_assets.automation.jobs import process_scene
-from darts_assets.partitions import SCENES
+from darts_assets.partitions import SCENES, known
 from io_managers.base import StoreResource
 
 MOST_AT_ONCE = 200
@@ -18,7 +18,7 @@ def nightly_backfill(
 ) -> Iterator[dg.RunRequest] | dg.SkipReason:
     """Processes the scenes that are registered and have no slump polygons: the missing and the failed."""
     made = set(store.open().partitions("slump_polygons"))
-    missing = sorted(set(context.instance.get_dynamic_partitions(SCENES.name)) - made)[:MOST_AT_ONCE]
+    missing = sorted(known(context.instance, SCENES) - made)[:MOST_AT_ONCE]
     if not missing:
         return dg.SkipReason("Every registered scene has slump polygons")
     night = context.scheduled_execution_time.date().isoformat()

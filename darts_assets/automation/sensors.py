@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from darts_assets.partitions import SCENES, SEASONS, season_of
+from darts_assets.partitions import SCENES, SEASONS, known, season_of
 from darts_core.errors import DartsError
 from io_managers.base import StoreResource
 from resources.scenes import SceneSource, register
@@ -22,14 +22,14 @@ def new_scenes(
         return dg.SkipReason(str(error))
     for refusal in found.refusals:
         context.log.info(f"Left out: {refusal}")
-    known = set(context.instance.get_dynamic_partitions(SCENES.name))
-    new = [scene for scene in found.scenes if scene.key not in known][:MOST_AT_ONCE]
+    there = known(context.instance, SCENES)
+    new = [scene for scene in found.scenes if scene.key not in there][:MOST_AT_ONCE]
     if not new:
         return dg.SkipReason(
             f"No new scene in {scenes.url}: {len(found.scenes)} known, {len(found.refusals)} left out (in the log)"
         )
     keys = register(store.open(), new)
-    seasons = sorted({season_of(key) for key in keys} - set(context.instance.get_dynamic_partitions(SEASONS.name)))
+    seasons = sorted({season_of(key) for key in keys} - known(context.instance, SEASONS))
     return dg.SensorResult(
         dynamic_partitions_requests=[SCENES.build_add_request(keys), SEASONS.build_add_request(seasons)],
         skip_reason=dg.SkipReason(f"Registered {len(keys)} scenes; 'process_new_scenes' materializes them"),

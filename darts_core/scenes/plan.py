@@ -1,0 +1,78 @@
+"""What a reader decides about a scene before a raster is opened: which band of which file is what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from darts_core.scenes.scene import Scene, SceneError
+
+CORE_BANDS = ("blue", "green", "red", "nir")
+"""What the platform works on; a scene without one of them is no scene for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One reflectance band of a file."""
+
+    name: str
+    """Common name: the variable it becomes."""
+    file: str
+    """Relative to the scene's base."""
+    long_name: str
+    band: int = 1
+    """Of the file, from 1."""
+    scale: float | None = None
+    """reflectance = number * scale + offset; None leaves it to the file, which must say so if it holds integers."""
+    offset: float | None = None
+    nodata: float | None = None
+    """None leaves it to the file."""
+    default_nodata: float | None = None
+    """Where neither `nodata` nor the file says."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualityLayer:
+    """A classification delivered with the scene."""
+
+    name: str
+    """``scl`` or ``udm2``: the variable it becomes."""
+    file: str
+    bands: tuple[int, ...] = (1,)
+    """Of the file, from 1; more than one give the axis ``<name>_band``."""
+    long_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that reading a scene needs to know."""
+
+    layers: tuple[Layer, ...]
+    quality: tuple[QualityLayer, ...] = ()
+    processing_level: str = "unknown"
+    file_bands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The bands that each file is known to have, in order; a file with another number of them is not the file."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """Further properties of the STAC Item."""
+
+    @property
+    def files(self) -> set[str]:
+        """Every file that is read."""
+        return {layer.file for layer in self.layers} | {layer.file for layer in self.quality}
+
+
+def choose(scene: Scene, available: Sequence[Layer], bands: Sequence[str] | None) -> tuple[Layer, ...]:
+    """The layers of `bands`, or all that are available where None; the latter must hold the core bands.
+
+    Raises:
+        SceneError: bands that the scene lacks, all named at once.
+    """
+    by_name = {layer.name: layer for layer in available}
+    missing = [name for name in (CORE_BANDS if bands is None else bands) if name not in by_name]
+    if missing:
+        raise SceneError(
+            f"{scene.url}: expected the bands {', '.join(CORE_BANDS if bands is None else bands)}; "
+            f"{', '.join(missing)} missing. The scene has {', '.join(by_name) or 'none'}"
+        )
+    return tuple(available) if bands is None else tuple(by_name[name] for name in dict.fromkeys(bands))

@@ -1,0 +1,225 @@
+"""Sentinel-2 L2A and L1C products (.SAFE): everything is taken from the product's own metadata.
+
+Format: Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), user product metadata; the radiometric
+offset, which the metadata names from processing baseline 04.00 on, is in its section on quantification.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from defusedxml import DefusedXmlException, ElementTree
+
+from darts_core.scenes.folders import Folder
+from darts_core.scenes.plan import CORE_BANDS, Layer, Plan, QualityLayer, choose
+from darts_core.scenes.scene import Scene, SceneError, check_relative, parse_utc
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+DOCUMENTS = ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml")
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    id: int
+    """``band_id`` of the metadata."""
+    code: str
+    common_name: str
+    resolution: int
+    """Metres, as delivered in L1C and as sensed."""
+
+
+# order and resolutions: product specification, table of spectral bands; names: STAC EO extension
+_BANDS = (
+    _Band(0, "B01", "coastal", 60),
+    _Band(1, "B02", "blue", 10),
+    _Band(2, "B03", "green", 10),
+    _Band(3, "B04", "red", 10),
+    _Band(4, "B05", "rededge071", 20),
+    _Band(5, "B06", "rededge075", 20),
+    _Band(6, "B07", "rededge078", 20),
+    _Band(7, "B08", "nir", 10),
+    _Band(8, "B8A", "nir08", 20),
+    _Band(9, "B09", "nir09", 60),
+    _Band(10, "B10", "cirrus", 60),
+    _Band(11, "B11", "swir16", 20),
+    _Band(12, "B12", "swir22", 20),
+)
+
+_IMAGE = re.compile(r"_(?P<code>B\d[\dA]|SCL)(?:_(?P<resolution>\d{2})m)?$")
+_TILE = re.compile(r"_(T\d{2}[A-Z]{3})(?:_|$)")
+_SPACECRAFT = re.compile(r"Sentinel-2([A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a product's metadata says."""
+
+    level: str
+    """``L2A`` or ``L1C``."""
+    product_id: str
+    tile: str
+    acquired: str
+    sensor: str
+    baseline: str
+    quantification: float
+    offsets: Mapping[int, float]
+    """Band id to what is added to a number before it is divided by `quantification`; empty before 04.00."""
+    nodata: float
+    cloud_cover: float | None
+    """Percent."""
+    images: Mapping[tuple[str, int], str]
+    """(band code or ``SCL``, resolution in metres) to file, relative to the .SAFE."""
+
+
+def describe(folder: Folder, candidate: str) -> Scene:
+    """The scene in the .SAFE folder `candidate` of `folder` ("" is the folder itself).
+
+    Raises:
+        SceneError: no .SAFE, or one whose metadata is not that of a Sentinel-2 L2A or L1C product.
+    """
+    prefix = f"{candidate}/" if candidate else ""
+    documents = [prefix + name for name in DOCUMENTS if prefix + name in folder.entries]
+    if not documents:
+        raise SceneError(f"no {' or '.join(DOCUMENTS)} in it, so it is no Sentinel-2 L2A or L1C product")
+    product = read_metadata(folder, documents[0])
+    named = [documents[0], *(prefix + name for name in product.images.values())]
+    url, files = folder.place(candidate, named)
+    acquired = parse_utc(product.acquired, folder.named(documents[0]))
+    return Scene(url, "sentinel2", product.product_id, product.tile, acquired, product.sensor, files)
+
+
+def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[str] | None) -> Plan:
+    """Which files to read: blue, green, red and nir at 10 m with SCL where nothing else is asked for.
+
+    At 20 and 60 m, where B08 is not delivered, nir is B8A.
+    """
+    resolution = 10 if resolution is None else resolution
+    document = scene.files[0]
+    product = read_metadata(folder, document)
+    prefix = document[: -len(document.rpartition("/")[2])]
+    available = _layers(product, prefix, resolution)
+    layers = choose(scene, available, CORE_BANDS if bands is None else bands)
+    return Plan(
+        layers,
+        _quality(product, prefix, resolution),
+        product.level,
+        properties={
+            "processing:level": product.level,
+            "s2:processing_baseline": product.baseline,
+            "grid:code": f"MGRS-{product.tile[1:]}",
+            **({} if product.cloud_cover is None else {"eo:cloud_cover": product.cloud_cover}),
+        },
+    )
+
+
+def read_metadata(folder: Folder, document: str) -> Product:
+    """Parse MTD_MSIL2A.xml or MTD_MSIL1C.xml.
+
+    Raises:
+        SceneError: not XML, not such a document, or a fact missing from it.
+    """
+    where = folder.named(document)
+    try:
+        root = ElementTree.fromstring(folder.read(document))
+    except (ElementTree.ParseError, DefusedXmlException, ValueError) as error:
+        raise SceneError(f"{where} is not valid XML: {error}") from error
+    level = document[-7:-4]
+    try:
+        return _product(root, level, where)
+    except ValueError as error:
+        raise SceneError(f"{where} holds something else than a number: {error}") from error
+
+
+def _product(root: Element, level: str, where: str) -> Product:
+    product_id = _text(root, "PRODUCT_URI", where).removesuffix(".SAFE")
+    tile = _TILE.search(product_id)
+    spacecraft = _SPACECRAFT.fullmatch(_text(root, "SPACECRAFT_NAME", where))
+    if tile is None or spacecraft is None:
+        raise SceneError(f"{where}: {product_id!r} is not the product of one Sentinel-2 tile")
+    surface = level == "L2A"
+    cloud_cover = next(_texts(root, "Cloud_Coverage_Assessment"), None)
+    return Product(
+        level=level,
+        product_id=product_id,
+        tile=tile[1],
+        acquired=_text(root, "PRODUCT_START_TIME", where),
+        sensor=f"S2{spacecraft[1]}",
+        baseline=_text(root, "PROCESSING_BASELINE", where),
+        quantification=float(_text(root, "BOA_QUANTIFICATION_VALUE" if surface else "QUANTIFICATION_VALUE", where)),
+        offsets=_offsets(root, "BOA_ADD_OFFSET" if surface else "RADIO_ADD_OFFSET"),
+        nodata=_nodata(root, where),
+        cloud_cover=None if cloud_cover is None else float(cloud_cover),
+        images=_images(root, where),
+    )
+
+
+def _texts(root: Element, tag: str) -> Iterator[str]:
+    return ((element.text or "").strip() for element in root.iter(tag))
+
+
+def _text(root: Element, tag: str, where: str) -> str:
+    text = next(_texts(root, tag), "")
+    if not text:
+        raise SceneError(f"{where} has no {tag}")
+    return text
+
+
+def _offsets(root: Element, tag: str) -> dict[int, float]:
+    return {int(element.get("band_id", "")): float(element.text or "") for element in root.iter(tag)}
+
+
+def _nodata(root: Element, where: str) -> float:
+    for special in root.iter("Special_Values"):
+        if special.findtext("SPECIAL_VALUE_TEXT", "").strip() == "NODATA":
+            return float(special.findtext("SPECIAL_VALUE_INDEX", ""))
+    raise SceneError(f"{where} has no special value NODATA")
+
+
+def _images(root: Element, where: str) -> dict[tuple[str, int], str]:
+    sensed = {band.code: band.resolution for band in _BANDS}
+    images = {}
+    for name in _texts(root, "IMAGE_FILE"):
+        image = _IMAGE.search(name)
+        if image:
+            resolution = int(image["resolution"] or sensed[image["code"]])
+            images[image["code"], resolution] = f"{check_relative(name, where)}.jp2"
+    if not images:
+        raise SceneError(f"{where} names no band image (IMAGE_FILE)")
+    return images
+
+
+def _layers(product: Product, prefix: str, resolution: int) -> list[Layer]:
+    delivered = {code for code, metres in product.images if metres == resolution}
+    layers = []
+    for band in _BANDS:
+        if band.code not in delivered:
+            continue
+        if product.offsets and band.id not in product.offsets:
+            raise SceneError(f"{product.product_id}: the metadata gives offsets for other bands, none for {band.code}")
+        # B8A stands in where the grid has no B08
+        nir = band.code == "B8A" and "B08" not in delivered
+        layers.append(
+            Layer(
+                "nir" if nir else band.common_name,
+                prefix + product.images[band.code, resolution],
+                f"{'Surface' if product.level == 'L2A' else 'Top-of-atmosphere'} reflectance, {band.code}",
+                scale=1 / product.quantification,
+                offset=product.offsets.get(band.id, 0.0) / product.quantification,
+                nodata=product.nodata,
+            )
+        )
+    return layers
+
+
+def _quality(product: Product, prefix: str, resolution: int) -> tuple[QualityLayer, ...]:
+    if product.level != "L2A":
+        return ()
+    finest = max(resolution, 20)
+    if ("SCL", finest) not in product.images:
+        raise SceneError(f"{product.product_id}: the metadata of an L2A product names no SCL at {finest} m")
+    return (QualityLayer("scl", prefix + product.images["SCL", finest], long_name="Scene classification layer"),)

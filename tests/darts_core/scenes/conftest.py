@@ -1,0 +1,168 @@
+"""Small real files in the formats that scenes are delivered in, and an S3 service on loopback."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+Maker = Callable[..., Path]
+
+S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """(storage options, URL of an empty bucket) of an S3 service that lives as long as the tests."""
+    server_module = pytest.importorskip("moto.server")
+    import s3fs
+
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    kept = {name: os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")}
+    os.environ.update(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_REGION="us-east-1")
+    options = {"endpoint_url": f"http://{host}:{port}"}
+    s3fs.S3FileSystem(**options).mkdir("scenes")
+    yield options, "s3://scenes"
+    server.stop()
+    for name, value in kept.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(scope="session")
+def make_tiff() -> Maker:
+    """Write bands (band, y, x) as a GeoTIFF."""
+
+    def make(
+        path: Path, values: np.ndarray, *, descriptions=None, origin=(500000, 7500000), size=10, **profile
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "driver": "GTiff",
+            "crs": "EPSG:32608",
+            "transform": from_origin(*origin, size, size),
+            "count": values.shape[0],
+            "height": values.shape[1],
+            "width": values.shape[2],
+            "dtype": values.dtype,
+            **profile,
+        }
+        with rasterio.open(path, "w", **settings) as target:
+            target.write(values)
+            for number, text in enumerate(descriptions or (), start=1):
+                target.set_band_description(number, text)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_safe() -> Maker:
+    """Write a .SAFE with lossless JP2 bands of 10 m (and 20 m SCL for L2A); band B0n holds random numbers."""
+
+    def make(root: Path, *, level="L2A", baseline="05.09", tile="T08WMA", offset=-1000, edges=120, seed=0) -> Path:
+        rng = np.random.default_rng(seed)
+        product = f"S2A_MSI{level}_20210821T210019_N{baseline.replace('.', '')}_R100_{tile}_20210822T010101"
+        safe = root / f"{product}.SAFE"
+        images = f"GRANULE/{level}_{tile}_A032000_20210821T210019/IMG_DATA"
+        names = []
+        for code, size in (("B02", 10), ("B03", 10), ("B04", 10), ("B08", 10), ("SCL", 20)):
+            if code == "SCL" and level == "L1C":
+                continue
+            stem = f"{tile}_20210821T210019_{code}"
+            name = f"{images}/R{size}m/{stem}_{size}m" if level == "L2A" else f"{images}/{stem}"
+            edge = edges * 10 // size
+            high, dtype = (12, "uint8") if code == "SCL" else (12000, "uint16")
+            values = rng.integers(0, high, (edge, edge)).astype(dtype)
+            _write_jp2(safe / f"{name}.jp2", values, size)
+            names.append(name)
+        (safe / f"MTD_MSI{level}.xml").write_text(_metadata(product, level, baseline, offset, names))
+        return safe
+
+    return make
+
+
+def _write_jp2(path: Path, values: np.ndarray, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(
+        path,
+        "w",
+        driver="JP2OpenJPEG",
+        crs="EPSG:32608",
+        transform=from_origin(499980, 7500000, size, size),
+        count=1,
+        height=values.shape[0],
+        width=values.shape[1],
+        dtype=values.dtype,
+        quality=100,
+        reversible=True,
+        yccc="NO",
+    ) as target:
+        target.write(values, 1)
+
+
+def _metadata(product: str, level: str, baseline: str, offset: int | None, names: list[str]) -> str:
+    kind, tag = (
+        ("BOA_ADD_OFFSET", "BOA_QUANTIFICATION_VALUE")
+        if level == "L2A"
+        else ("RADIO_ADD_OFFSET", "QUANTIFICATION_VALUE")
+    )
+    offsets = "" if offset is None else "".join(f'<{kind} band_id="{n}">{offset}</{kind}>' for n in range(13))
+    images = "".join(f"<IMAGE_FILE>{name}</IMAGE_FILE>" for name in names)
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<n1:User_Product xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/x.xsd"><n1:General_Info><Product_Info>
+<PRODUCT_START_TIME>2021-08-21T21:00:19.024Z</PRODUCT_START_TIME><PRODUCT_URI>{product}.SAFE</PRODUCT_URI>
+<PROCESSING_BASELINE>{baseline}</PROCESSING_BASELINE>
+<Datatake><SPACECRAFT_NAME>Sentinel-2A</SPACECRAFT_NAME></Datatake>
+<Product_Organisation><Granule_List><Granule>{images}</Granule></Granule_List></Product_Organisation></Product_Info>
+<Product_Image_Characteristics><Special_Values><SPECIAL_VALUE_TEXT>NODATA</SPECIAL_VALUE_TEXT>
+<SPECIAL_VALUE_INDEX>0</SPECIAL_VALUE_INDEX></Special_Values><{tag} unit="none">10000</{tag}>{offsets}
+</Product_Image_Characteristics></n1:General_Info></n1:User_Product>"""
+
+
+@pytest.fixture(scope="session")
+def make_planet(make_tiff: Maker) -> Maker:
+    """Write a PlanetScope item: reflectance, mask and metadata, all optional but the first."""
+
+    def make(
+        folder: Path, suffix: str, *, item="20220716_210019_97_2427", bands=4, metadata=None, udm2=True, **tiff
+    ) -> Path:
+        rng = np.random.default_rng(1)
+        values = rng.integers(0, 6000, (bands, 40, 50)).astype("uint16")
+        path = make_tiff(folder / f"{item}{suffix}.tif", values, size=3, **tiff)
+        if udm2:
+            clip = "_clip" if suffix.endswith("_clip") else ""
+            level = "_3B" if "_3B_" in suffix else ""
+            mask = rng.integers(0, 2, (8, 40, 50)).astype("uint8")
+            make_tiff(folder / f"{item}{level}_udm2{clip}.tif", mask, size=3)
+        if metadata is not None:
+            (folder / f"{item}_metadata.json").write_text(json.dumps(metadata))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_item() -> Maker:
+    """Write a STAC Item; assets are given as they stand in it."""
+
+    def make(path: Path, assets: dict, **properties) -> Path:
+        item = {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": path.stem,
+            "geometry": None,
+            "links": [],
+            "assets": assets,
+            "properties": {"datetime": "2021-08-21T21:00:19Z", **properties},
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(item))
+        return path
+
+    return make
