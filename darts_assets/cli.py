@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -94,7 +95,8 @@ def ui(
         settings = Settings.load()
         prepare_home(settings)
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-        os.execvp("dagster", ["dagster", "dev", "-m", "darts_assets.definitions", "-h", host, "-p", str(port)])
+        command = ["-m", "dagster", "dev", "-m", "darts_assets.definitions", "-h", host, "-p", str(port)]
+        os.execv(sys.executable, [sys.executable, *command])
 
 
 def process(instance: DagsterInstance, keys: list[str]) -> list[Outcome]:

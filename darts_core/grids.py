@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class Grid:
         """The grid of a dataset with axes (y, x).
 
         Raises:
-            GridError: no CRS, or no axes y and x.
+            GridError: no axes y and x, no CRS, or nothing that places the pixels in it.
         """
         import rioxarray  # noqa: F401  (registers the .rio accessor)
 
@@ -49,7 +49,14 @@ class Grid:
                 f"{name} has no CRS, so nobody knows where it lies. Assign the one it was made in "
                 "(gdal_edit.py -a_srs EPSG:… on the file) and register it again"
             )
-        return cls(dataset.rio.crs, dataset.rio.transform(), dataset.sizes["y"], dataset.sizes["x"])
+        transform = dataset.rio.transform()
+        if transform.is_identity:
+            # rioxarray's answer to "nowhere", and to a single row or column without a stored transform
+            raise GridError(
+                f"{name}: expected coordinates y and x of at least two pixels each, or a GeoTransform in spatial_ref; "
+                "received neither. Read it with its georeferencing, or call .rio.write_transform"
+            )
+        return cls(dataset.rio.crs, transform, dataset.sizes["y"], dataset.sizes["x"])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,7 +90,7 @@ class Grid:
 
         return Grid(
             self.crs,
-            self.transform * Affine.translation(-columns, -rows),
+            self.transform @ Affine.translation(-columns, -rows),
             self.height + 2 * rows,
             self.width + 2 * columns,
         )
@@ -96,7 +103,7 @@ class Grid:
         x = left + (np.arange(self.width) + 0.5) * a
         y = top + (np.arange(self.height) + 0.5) * e
         empty = xr.Dataset(coords={"y": ("y", y), "x": ("x", x)}).rio.write_crs(self.crs)
-        return dict(empty.rio.write_transform(self.transform).coords)  # type: ignore[arg-type]
+        return dict(empty.rio.write_transform(self.transform).coords)
 
 
 def pixelwise(function: Callable[..., Any], *arrays: xr.DataArray, dtype: str) -> xr.DataArray:
@@ -106,3 +113,60 @@ def pixelwise(function: Callable[..., Any], *arrays: xr.DataArray, dtype: str) -
     """
     result = xr.apply_ufunc(function, *arrays, dask="parallelized", output_dtypes=[np.dtype(dtype)], keep_attrs=True)
     return result.drop_attrs(deep=False)
+
+
+def onto(data: Any, like: xr.Dataset | xr.DataArray) -> Any:
+    """`data` (a dataset or array) at the pixel centres of `like`, each the value of its nearest pixel; lazy where lazy.
+
+    Raises:
+        GridError: another CRS.
+    """
+    source, target = Grid.of(data), Grid.of(like)
+    if source == target:
+        return data
+    if source.crs != target.crs:
+        raise GridError(f"Expected one CRS, received {source.crs.to_string()} and {target.crs.to_string()}")
+    return data.sel(y=like["y"], x=like["x"], method="nearest").assign_coords(target.coordinates())
+
+
+def on_finest_grid(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Rasters of one place as one dataset, on the grid with the most pixels."""
+    finest = max(datasets, key=lambda dataset: dataset.sizes["y"] * dataset.sizes["x"])
+    merged = finest
+    for dataset in datasets:
+        merged = merged.assign(onto(dataset, finest).data_vars)
+    return merged
+
+
+def refine(array: xr.DataArray, like: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """Classes or masks on a finer grid: each pixel is repeated, none is invented. Lazy where the array is.
+
+    Args:
+        array: any dtype, axes (y, x).
+        like: what lies on the finer grid, which covers the same area with a whole number of pixels for each.
+
+    Returns:
+        The same dtype and attributes, on the grid of `like`.
+
+    Raises:
+        GridError: the grids do not cover the same area, or not by whole pixels.
+    """
+    coarse, fine = Grid.of(array), Grid.of(like)
+    factor = fine.height // coarse.height
+    expected = coarse.transform @ _scaling(1 / max(factor, 1))
+    fits = fine.shape == (coarse.height * factor, coarse.width * factor) and fine.crs == coarse.crs
+    # a thousandth of a pixel at the far corner: coordinates are rounded when they are stored
+    if not fits or not expected.almost_equals(fine.transform, precision=1e-3 * max(fine.resolution)):
+        raise GridError(
+            f"Expected a grid that divides {coarse.height} x {coarse.width} pixels at {tuple(coarse.transform)[:6]} "
+            f"into whole ones, received {fine.height} x {fine.width} at {tuple(fine.transform)[:6]}"
+        )
+    placed = {axis: like[axis] for axis in ("y", "x", "spatial_ref") if axis in like.coords}
+    repeated = array.data.repeat(factor, axis=0).repeat(factor, axis=1)
+    return xr.DataArray(repeated, placed, ("y", "x"), array.name, array.attrs)
+
+
+def _scaling(factor: float) -> Affine:
+    from affine import Affine
+
+    return Affine.scale(factor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,17 @@ def erode(mask: np.ndarray, radius: int, *, outside: bool = True) -> np.ndarray:
 
 def erode_lazily(mask: xr.DataArray, radius: int, *, outside: bool = True) -> xr.DataArray:
     """`erode` of a bool array with axes (y, x), block by block where it is dask-backed."""
-    if mask.chunks is None or radius <= 0:
-        return mask.copy(data=erode(mask.values, radius, outside=outside)) if radius > 0 else mask
+    if radius <= 0:
+        return mask
+    if mask.chunks is None:
+        return mask.copy(data=erode(mask.values, radius, outside=outside))
     import dask.array as da
 
-    eroded = da.map_overlap(
-        lambda block: erode(block, radius), mask.data, depth=radius, boundary=outside, dtype=bool
-    )
+    if radius >= min(mask.shape):
+        # dask refuses a halo wider than the array; what is that narrow is one block
+        whole = mask.data.rechunk(-1).map_blocks(erode, radius, outside=outside, dtype=bool)
+        return mask.copy(data=whole.rechunk(mask.chunks))
+    eroded = da.map_overlap(erode, mask.data, radius=radius, depth=radius, boundary=outside, dtype=bool)
     return mask.copy(data=eroded)
 
 
@@ -122,9 +127,7 @@ def label_objects(mask: xr.DataArray, connectivity: int) -> Objects:
         counts.append(count)
         offset += count
     numbers = _merge(offset, pairs)
-    tables = tuple(
-        np.concatenate([[0], part]).astype(np.int32) for part in np.split(numbers, np.cumsum(counts)[:-1])
-    )
+    tables = tuple(np.concatenate([[0], part]).astype(np.int32) for part in np.split(numbers, np.cumsum(counts)[:-1]))
     return Objects(mask, connectivity, int(numbers.max(initial=0)), strips, tables)
 
 
@@ -135,7 +138,7 @@ def strips_of(array: xr.DataArray) -> tuple[slice, ...]:
     if array.chunks is None:
         return tuple(slice(top, min(top + most, height)) for top in range(0, height, most))
     borders = np.concatenate([[0], np.cumsum(array.chunksizes["y"])])
-    return tuple(slice(int(top), int(bottom)) for top, bottom in zip(borders[:-1], borders[1:], strict=True))
+    return tuple(slice(int(top), int(bottom)) for top, bottom in pairwise(borders))
 
 
 def _values(rows: slice, *arrays: xr.DataArray) -> list[np.ndarray]:

@@ -16,19 +16,22 @@ class PostprocessParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threshold: float = Field(0.5, ge=0, le=1, description="A pixel above this probability is slump")
+    threshold: float = Field(default=0.5, ge=0, le=1, description="A pixel above this probability is slump")
     quality_level: int = Field(
-        1, ge=0, le=2, description="Least quality looked at: 0 everything, 1 all valid data, 2 high quality only"
+        default=1,
+        ge=0,
+        le=2,
+        description="Least quality looked at: 0 everything, 1 all valid data, 2 high quality only",
     )
     mask_erosion_px: int = Field(
-        10, ge=0, le=1000, description="Pixels that the looked-at area keeps from lesser quality"
+        default=10, ge=0, le=1000, description="Pixels that the looked-at area keeps from lesser quality"
     )
     edge_erosion_px: int | None = Field(
-        None, ge=0, le=10000, description="Pixels kept from the scene's edge; null: as mask_erosion_px; 0: none"
+        default=None, ge=0, le=10000, description="Pixels kept from the scene's edge; null: as mask_erosion_px; 0: none"
     )
-    min_object_px: int = Field(32, ge=0, le=1_000_000, description="Objects of fewer pixels are removed")
+    min_object_px: int = Field(default=32, ge=0, le=1_000_000, description="Objects of fewer pixels are removed")
     remove_touching: bool = Field(
-        True, description="Remove objects that reach beyond the looked-at area, so are known in part only"
+        default=True, description="Remove objects that reach beyond the looked-at area, so are known in part only"
     )
 
 
@@ -83,9 +86,7 @@ def looked_at(quality_level: xr.DataArray, parameters: PostprocessParameters) ->
     return erode_lazily(good, parameters.mask_erosion_px) & _inner(good, "y", edge) & _inner(good, "x", edge)
 
 
-def binarize(
-    probabilities: xr.DataArray, extent: xr.DataArray, parameters: PostprocessParameters
-) -> xr.DataArray:
+def binarize(probabilities: xr.DataArray, extent: xr.DataArray, parameters: PostprocessParameters) -> xr.DataArray:
     """bool, axes (y, x): slump pixels of whole objects that are large enough.
 
     An object is 8-connected for touching (as the polygons are) and 4-connected for its size (as in DARTS).
@@ -119,12 +120,11 @@ def _checked(ensembled: xr.Dataset, quality_level: xr.DataArray) -> xr.DataArray
         )
     probabilities = ensembled["probabilities"].drop_attrs(deep=False)
     if probabilities.sizes != quality_level.sizes or any(
-        not np.allclose(probabilities[axis], quality_level[axis], rtol=0, atol=1e-3)
-        for axis in contracts.DIMENSIONS
+        not np.allclose(probabilities[axis], quality_level[axis], rtol=0, atol=1e-3) for axis in contracts.DIMENSIONS
     ):
         raise PostprocessError(
             f"{scene}: probabilities {dict(probabilities.sizes)} and quality level {dict(quality_level.sizes)} "
-            "lie on different grids. Resample the quality level to the probabilities' grid (nearest neighbour)"
+            "lie on different grids. Bring the quality level onto the finer one with darts_core.grids.refine"
         )
     return probabilities
 

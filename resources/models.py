@@ -13,6 +13,7 @@ from darts_core.errors import DartsError
 from darts_core.store import Store, check_name
 
 BUILT_IN_UPSCALERS = ("nearest", "bilinear", "bicubic")
+CHECKPOINT_SUFFIXES = (".pt", ".ckpt")
 
 
 class ModelError(DartsError):
@@ -35,7 +36,7 @@ class ModelStore(dg.ConfigurableResource):
 
     checkpoints: str = Field(description="Folder of further segmentation models, *.pt and *.ckpt")
     upscaler: str = Field(
-        "bicubic", description="nearest, bilinear, bicubic, or the name of a super_resolution_model trained here"
+        "bicubic", description="nearest, bilinear, bicubic, a super_resolution_model trained here, or a checkpoint's path"
     )
 
     def segmenters(self, store: Store, names: list[str]) -> list[ReleasedModel]:
@@ -63,17 +64,19 @@ class ModelStore(dg.ConfigurableResource):
         """
         if self.upscaler in BUILT_IN_UPSCALERS:
             return self.upscaler, self.upscaler
+        if Path(self.upscaler).suffix in CHECKPOINT_SUFFIXES and Path(self.upscaler).is_file():
+            return self.upscaler, _sha256(Path(self.upscaler))
         for model in _trained(store, "super_resolution_model"):
             if model.name == self.upscaler:
                 return str(model.path), model.digest
         raise ModelError(
-            f"Upscaler {self.upscaler!r} is neither built in ({', '.join(BUILT_IN_UPSCALERS)}) nor trained; "
-            "materialize super_resolution_model for it, or configure another"
+            f"Upscaler {self.upscaler!r} is neither built in ({', '.join(BUILT_IN_UPSCALERS)}), nor trained here, nor a "
+            "checkpoint file; materialize super_resolution_model for it, or configure another"
         )
 
 
 def _brought(folder: Path) -> list[ReleasedModel]:
-    files = sorted(path for path in folder.glob("*") if path.suffix in (".pt", ".ckpt")) if folder.is_dir() else []
+    files = sorted(path for path in folder.glob("*") if path.suffix in CHECKPOINT_SUFFIXES) if folder.is_dir() else []
     return [ReleasedModel(check_name(path.stem, "model"), path, _sha256(path)) for path in files]
 
 

@@ -13,8 +13,8 @@ from darts_core import contracts
 from darts_core.grids import GridError
 from darts_core.inference.geotiff import read_cog, write_cog
 from darts_core.inference.shards import ShardSet
-from darts_core.superresolution.parameters import SuperResolutionParameters
-from darts_core.superresolution.super_resolve import (
+from darts_core.superresolution.parameters import SuperResolveParameters
+from darts_core.superresolution.scenes import (
     is_needed,
     stitch,
     super_resolve,
@@ -22,7 +22,7 @@ from darts_core.superresolution.super_resolve import (
 )
 from darts_core.superresolution.upscalers import Interpolation, SmallUpscaler, Upscaler, interpolation
 
-SMALL = SuperResolutionParameters(window=16, batch_size=3)
+SMALL = SuperResolveParameters(window=16, batch_size=3)
 BANDS = tuple(row.name for row in contracts.REFLECTANCE)
 
 

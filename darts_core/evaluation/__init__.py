@@ -1,0 +1,1 @@
+"""Evaluation: how well probabilities agree with truth."""

@@ -1,0 +1,1 @@
+"""The windowed engine: plan, read, predict, shards, mosaic."""

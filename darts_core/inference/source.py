@@ -1,0 +1,202 @@
+"""What a model reads: a window of a scene at a time, as float32 (bands, height, width)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import xarray as xr
+
+from darts_core.contracts import VARIABLES, ContractError
+from darts_core.windows import Plan, Window
+
+VALID = "valid_data_mask"
+
+
+class WindowSource(Protocol):
+    """A scene that gives windows of itself."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names along the first axis of what `read` gives."""
+
+    def read(self, window: Window) -> np.ndarray:
+        """Float32 (bands, height, width); NaN = nodata, unless the source fills it."""
+
+    def valid(self, window: Window) -> np.ndarray:
+        """Bool (height, width); True = usable."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSource:
+    """Windows of a dataset in memory form, lazy or not; only what a window needs is loaded.
+
+    Raises:
+        ContractError: at construction, where the dataset lacks a band.
+    """
+
+    dataset: xr.Dataset
+    """Variables (y, x)."""
+    bands: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        require_bands(self.dataset, self.bands)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.dataset.sizes["y"], self.dataset.sizes["x"]
+
+    def read(self, window: Window) -> np.ndarray:
+        part = self._part(list(self.bands), window)
+        return np.stack([part[name].values.astype(np.float32, copy=False) for name in self.bands])
+
+    def valid(self, window: Window) -> np.ndarray:
+        """`valid_data_mask` where the dataset has one, else where no band is NaN."""
+        if VALID in self.dataset:
+            return self._part([VALID], window)[VALID].values.astype(bool)
+        return ~np.isnan(self.read(window)).any(axis=0)
+
+    def _part(self, names: list[str], window: Window) -> xr.Dataset:
+        return self.dataset[names].isel(y=window.rows, x=window.cols).compute()
+
+
+def require_bands(dataset: xr.Dataset, bands: tuple[str, ...]) -> None:
+    """Check that a scene has what a model wants.
+
+    Raises:
+        ContractError: naming the missing bands.
+    """
+    missing = [name for name in bands if name not in dataset or name not in VARIABLES]
+    if missing:
+        raise ContractError(
+            f"The model wants the bands {', '.join(bands)}; the scene lacks {', '.join(missing)} "
+            f"(it has {', '.join(map(str, dataset.data_vars))}). Configure the auxiliary data that the missing "
+            "bands are made from, or choose a model without them"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizedSource:
+    """A source as models see it: the contract's third codec, 0..1 and 0 where nodata."""
+
+    inner: WindowSource
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.inner.shape
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        return self.inner.bands
+
+    def read(self, window: Window) -> np.ndarray:
+        values = self.inner.read(window)
+        scaled = (VARIABLES[name].normalize(band) for name, band in zip(self.bands, values, strict=True))
+        return np.stack(list(scaled))
+
+    def valid(self, window: Window) -> np.ndarray:
+        return self.inner.valid(window)
+
+
+@dataclass(frozen=True, slots=True)
+class FilledSource:
+    """A source without NaN: grown from valid neighbours over `reach` pixels, 0 beyond.
+
+    The fill of a pixel depends on nothing more than `reach` pixels away and is read with that margin, so it is
+    the same in every window: nodata makes no seam. A valid pixel of a model with this reach sees nothing of the 0.
+    """
+
+    inner: WindowSource
+    reach: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.inner.shape
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        return self.inner.bands
+
+    def read(self, window: Window) -> np.ndarray:
+        wide = window.grown(self.reach, *self.shape)
+        rows, cols = window.within(wide)
+        return fill_nodata(self.inner.read(wide), self.reach)[:, rows, cols]
+
+    def valid(self, window: Window) -> np.ndarray:
+        return self.inner.valid(window)
+
+
+def fill_nodata(values: np.ndarray, reach: int) -> np.ndarray:
+    """Replace NaN in (bands, y, x): up to `reach` pixels in by the mean of the neighbours that hold data, else 0."""
+    from scipy.ndimage import uniform_filter
+
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    filled = np.where(missing, np.float32(0), values)
+    for _ in range(reach):
+        # sums are taken in float64, that a running sum leaves no trace of what is far away
+        known = uniform_filter((~missing).astype(np.float64), (0, 3, 3), mode="constant")
+        total = uniform_filter(filled.astype(np.float64), (0, 3, 3), mode="constant")
+        reached = missing & (known > 1 / 18)
+        filled[reached] = (total[reached] / known[reached]).astype(np.float32)
+        missing &= ~reached
+    return filled
+
+
+READ_AHEAD_BYTES = 64 * 1024**2
+
+
+@dataclass(slots=True)
+class ReadAhead:
+    """A source that reads wide pieces of a window row at once and cuts the windows from them.
+
+    Small windows from a chunked dataset cost more in look-ups than in bytes; in row-major order this reads each
+    pixel of a window row once.
+    """
+
+    inner: WindowSource
+    budget: int = READ_AHEAD_BYTES
+    """Bytes of float32 kept."""
+    _held: tuple[Window, np.ndarray] | None = field(default=None, init=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.inner.shape
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        return self.inner.bands
+
+    def read(self, window: Window) -> np.ndarray:
+        if self._held is None or not self._held[0].contains(window):
+            piece = self._piece(window)
+            self._held = piece, self.inner.read(piece)
+        piece, values = self._held
+        rows, cols = window.within(piece)
+        return values[:, rows, cols]
+
+    def _piece(self, window: Window) -> Window:
+        across = self.budget // (4 * len(self.bands) * window.height)
+        width = max(window.width, min(across, self.shape[1] - window.col))
+        return Window(window.row, window.col, window.height, width)
+
+    def valid(self, window: Window) -> np.ndarray:
+        return self.inner.valid(window)
+
+
+def occupied(source: WindowSource, plan: Plan) -> list[int]:
+    """Numbers of the windows with a valid pixel; the others are not worth computing."""
+    found: list[int] = []
+    for row in range(len(plan.row_offsets)):
+        columns = source.valid(plan.strip(row)).any(axis=0)
+        before = np.concatenate([[0], np.cumsum(columns)])
+        starts = np.array(plan.col_offsets)
+        hit = before[starts + plan.window[1]] > before[starts]
+        found += (row * len(starts) + np.flatnonzero(hit)).tolist()
+    return found

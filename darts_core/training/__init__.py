@@ -1,0 +1,1 @@
+"""Training: patches with truth, and the models made from them."""

@@ -1,0 +1,114 @@
+"""Take the pictures of the UI that README shows, from a home in which the demo ran.
+
+    python docs/take_screenshots.py .darts docs/images
+
+Needs Chromium on the PATH. Each picture waits for what it is to show, and fails where that does not appear.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+PATIENCE_S = 90
+
+
+@contextmanager
+def served(home: Path) -> Iterator[str]:
+    """The UI of a home on a free port; ends with all its processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "darts-assets"), "ui", "--home", str(home), "--port", str(port)]
+    log = open(home / "ui.log", "w")  # noqa: SIM115  (the server writes to it until it ends)
+    server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait(address, server, home / "ui.log")
+        yield address
+    finally:
+        _end(server)
+        log.close()
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGINT)
+    try:
+        server.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{address}/server_info", timeout=5)
+            return
+        except OSError:
+            if server.poll() is not None:
+                break
+            time.sleep(0.5)
+    raise RuntimeError(f"The UI did not come up:\n{log.read_text()[-3000:]}")
+
+
+@contextmanager
+def browser() -> Iterator[Page]:
+    """A page of headless Chromium that never looks for a network."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        raise RuntimeError("Chromium is not on the PATH; install it (Debian: apt-get install chromium)")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=executable, args=[*flags, "--disable-sync", "--no-first-run"])
+        page = chromium.new_page(viewport={"width": 1500, "height": 950})
+        page.set_default_timeout(PATIENCE_S * 1000)
+        yield page
+        chromium.close()
+
+
+def graph(page: Page, address: str, picture: Path) -> None:
+    """The graph of all assets, every group open."""
+    page.goto(f"{address}/asset-groups?expanded=*")
+    page.get_by_text("slump_polygons", exact=True).first.wait_for()
+    page.get_by_text("super_resolution_model", exact=True).first.wait_for()
+    page.wait_for_timeout(2500)
+    page.screenshot(path=picture)
+
+
+def partition(page: Page, address: str, asset: str, key: str, picture: Path) -> None:
+    """One materialized partition with its quicklook."""
+    page.goto(f"{address}/assets/{asset}?view=partitions&partition={key}")
+    image = page.locator("img[src^='data:image/webp']").first
+    image.wait_for()
+    image.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    page.screenshot(path=picture)
+
+
+def main(home: Path, folder: Path) -> None:
+    """Take all pictures."""
+    from darts_core.store import Store
+
+    folder.mkdir(parents=True, exist_ok=True)
+    sentinel2 = next(key for key in Store(str(home / "products")).partitions("preprocessed") if key.startswith("T"))
+    with served(home) as address, browser() as page:
+        graph(page, address, folder / "graph.png")
+        partition(page, address, "preprocessed", sentinel2, folder / "preprocessed.png")
+        partition(page, address, "slump_polygons", sentinel2, folder / "slump_polygons.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute())

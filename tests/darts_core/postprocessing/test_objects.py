@@ -1,0 +1,77 @@
+"""Erosion and objects strip by strip against SciPy on the whole."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from darts_core.objects import erode, erode_lazily, label_objects
+
+MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
+STRUCTURES = {4: ndimage.generate_binary_structure(2, 1), 8: np.ones((3, 3))}
+
+
+def array(mask: np.ndarray, rows: int | None) -> xr.DataArray:
+    whole = xr.DataArray(mask, dims=("y", "x"))
+    return whole if rows is None else whole.chunk({"y": rows, "x": 5})
+
+
+@given(mask=MASKS, radius=st.integers(0, 6), outside=st.booleans())
+def test_erosion_keeps_a_euclidean_distance(mask: np.ndarray, radius: int, outside: bool) -> None:
+    margin = radius + 1
+    distance = ndimage.distance_transform_edt(np.pad(mask, margin, constant_values=outside))
+    if mask.all() and outside:
+        distance = np.full(distance.shape, np.inf)
+    expected = distance[margin:-margin, margin:-margin] > radius
+    np.testing.assert_array_equal(erode(mask, radius, outside=outside), expected)
+
+
+@settings(max_examples=40)
+@given(mask=MASKS, radius=st.integers(0, 6), outside=st.booleans(), rows=st.integers(1, 6))
+def test_erosion_of_blocks_is_that_of_the_whole(mask: np.ndarray, radius: int, outside: bool, rows: int) -> None:
+    lazy = erode_lazily(array(mask, rows), radius, outside=outside)
+    np.testing.assert_array_equal(lazy.values, erode(mask, radius, outside=outside))
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+@given(mask=MASKS, rows=st.none() | st.integers(1, 5))
+def test_labels_of_strips_are_those_of_the_whole(connectivity: int, mask: np.ndarray, rows: int | None) -> None:
+    objects = label_objects(array(mask, rows), connectivity)
+    expected, count = ndimage.label(mask, STRUCTURES[connectivity])
+    assert objects.count == count
+    labels = np.concatenate([labels for _, labels, _ in objects.walk()])
+    np.testing.assert_array_equal(labels, _by_first_pixel(expected))
+    np.testing.assert_array_equal(objects.count_pixels(), np.bincount(labels.ravel(), minlength=count + 1)[1:])
+
+
+def _by_first_pixel(labels: np.ndarray) -> np.ndarray:
+    found, first = np.unique(labels[labels > 0], return_index=True)
+    renumbered = np.zeros(labels.max(initial=0) + 1, int)
+    renumbered[found[np.argsort(first)]] = np.arange(1, len(found) + 1)
+    return renumbered[labels]
+
+
+@given(mask=MASKS, rows=st.none() | st.integers(1, 5), data=st.data())
+def test_chosen_objects_are_kept_whole(mask: np.ndarray, rows: int | None, data: st.DataObject) -> None:
+    objects = label_objects(array(mask, rows), 8)
+    chosen = data.draw(hnp.arrays(bool, objects.count))
+    kept = objects.keep(chosen)
+    labels = np.concatenate([labels for _, labels, _ in objects.walk()])
+    np.testing.assert_array_equal(kept.values, np.isin(labels, np.flatnonzero(chosen) + 1))
+    assert kept.chunks == objects.mask.chunks
+
+
+def test_more_objects_than_a_byte_counts() -> None:
+    mask = np.zeros((200, 200), bool)
+    mask[::2, ::2] = True
+    assert label_objects(array(mask, 33), 8).count == 10_000
+    assert label_objects(array(mask, None), 4).count_pixels().tolist() == [1] * 10_000
+
+
+def test_an_object_that_winds_through_all_strips_is_one() -> None:
+    mask = np.ones((40, 9), bool)
+    mask[1::4, 1:] = mask[3::4, :-1] = False
+    assert label_objects(array(mask, 1), 4).count == 1
