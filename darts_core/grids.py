@@ -115,29 +115,6 @@ def pixelwise(function: Callable[..., Any], *arrays: xr.DataArray, dtype: str) -
     return result.drop_attrs(deep=False)
 
 
-def onto(data: Any, like: xr.Dataset | xr.DataArray) -> Any:
-    """`data` (a dataset or array) at the pixel centres of `like`, each the value of its nearest pixel; lazy where lazy.
-
-    Raises:
-        GridError: another CRS.
-    """
-    source, target = Grid.of(data), Grid.of(like)
-    if source == target:
-        return data
-    if source.crs != target.crs:
-        raise GridError(f"Expected one CRS, received {source.crs.to_string()} and {target.crs.to_string()}")
-    return data.sel(y=like["y"], x=like["x"], method="nearest").assign_coords(target.coordinates())
-
-
-def on_finest_grid(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Rasters of one place as one dataset, on the grid with the most pixels."""
-    finest = max(datasets, key=lambda dataset: dataset.sizes["y"] * dataset.sizes["x"])
-    merged = finest
-    for dataset in datasets:
-        merged = merged.assign(onto(dataset, finest).data_vars)
-    return merged
-
-
 def refine(array: xr.DataArray, like: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """Classes or masks on a finer grid: each pixel is repeated, none is invented. Lazy where the array is.
 
@@ -164,6 +141,17 @@ def refine(array: xr.DataArray, like: xr.Dataset | xr.DataArray) -> xr.DataArray
     placed = {axis: like[axis] for axis in ("y", "x", "spatial_ref") if axis in like.coords}
     repeated = array.data.repeat(factor, axis=0).repeat(factor, axis=1)
     return xr.DataArray(repeated, placed, ("y", "x"), array.name, array.attrs)
+
+
+def on_finest_grid(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Rasters of one place as one dataset, each refined to the grid with the most pixels.
+
+    Raises:
+        GridError: the grids do not cover the same area, or not by whole pixels.
+    """
+    finest = max(datasets, key=lambda dataset: dataset.sizes["y"] * dataset.sizes["x"])
+    arrays = {name: refine(array, finest) for dataset in datasets for name, array in dataset.data_vars.items()}
+    return finest.assign(arrays)
 
 
 def _scaling(factor: float) -> Affine:

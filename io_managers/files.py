@@ -12,21 +12,35 @@ from io_managers.base import ProductIOManager
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file of a committed version."""
+    """The main file of a committed version, and what lies beside it."""
 
-    path: Path
-    """On a local disk; fetched there when the store is remote."""
-    attrs: dict[str, str]
+    version: Version
+    suffix: str
+    """Of the main file: the contract of the product."""
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """As every product that was read: its version."""
+        return {"version": self.version.version}
+
+    @property
+    def path(self) -> Path:
+        """The main file, on a local disk; fetched there when the store is remote."""
+        return self.beside(self.suffix)
+
+    def beside(self, suffix: str) -> Path:
+        """The file with another suffix."""
+        (name,) = (name for name in self.version.manifest.objects if name.endswith(suffix))
+        return self.version.fetch(name)
 
 
 class FileIOManager(ProductIOManager):
-    """Stores the one file that the value, called with a folder, writes into it."""
+    """Stores the files that the value, called with a folder, writes into it; the contract is the main one's suffix."""
 
-    def write(self, draft: Draft, value: Callable[[Path], Path], contract: str | None) -> None:
-        """Let the step write its file."""
+    def write(self, draft: Draft, value: Callable[[Path], object], contract: str | None) -> None:
+        """Let the step write its files."""
         value(draft.folder)
 
     def read(self, version: Version, contract: str | None) -> StoredFile:
-        """The file, on a local disk."""
-        (name,) = version.manifest.objects
-        return StoredFile(version.fetch(name), {"version": version.version})
+        """The files, on a local disk."""
+        return StoredFile(version, str(contract))

@@ -36,7 +36,8 @@ class ModelStore(dg.ConfigurableResource):
 
     checkpoints: str = Field(description="Folder of further segmentation models, *.pt and *.ckpt")
     upscaler: str = Field(
-        "bicubic", description="nearest, bilinear, bicubic, a super_resolution_model trained here, or a checkpoint's path"
+        "bicubic",
+        description="nearest, bilinear, bicubic, a super_resolution_model trained here, or a checkpoint's path",
     )
 
     def segmenters(self, store: Store, names: list[str]) -> list[ReleasedModel]:
@@ -84,8 +85,8 @@ def _trained(store: Store, asset: str) -> list[ReleasedModel]:
     models = []
     for name in store.partitions(asset):
         version = store.current(asset, name)
-        ((file, record),) = version.manifest.objects.items()
-        models.append(ReleasedModel(name, version.fetch(file), record.sha256))
+        (file,) = (name for name in version.manifest.objects if name.endswith(CHECKPOINT_SUFFIXES))
+        models.append(ReleasedModel(name, version.fetch(file), version.manifest.objects[file].sha256))
     return models
 
 

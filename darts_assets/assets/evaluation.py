@@ -28,6 +28,7 @@ class EvaluateConfig(EvaluateParameters, dg.Config):
     deps=[collected("preprocessed"), collected("sr_geotiff")],
     kinds={"json"},
     io_manager_key="file",
+    metadata={"contract": ".json"},
     code_version="1",
     pool="accelerator",
 )
@@ -42,7 +43,7 @@ def evaluation(
     """Agreement with truth by pixel and by object on each scene, counting only pixels that training never saw."""
     from darts_core.evaluation.scenes import evaluate_scenes
     from darts_core.segmentation import Segmenter
-    from darts_core.vectors import read_polygons
+    from darts_core.vectors.files import read_polygons
 
     native = preprocessed_scenes(store, config.scenes)
     finer = super_resolved_scenes(store, list(native))

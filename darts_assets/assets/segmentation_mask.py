@@ -30,11 +30,11 @@ def segmentation_mask(
     ensemble: Dataset,
 ) -> dg.MaterializeResult:
     """Slump or not, where the observation is good enough to tell; small objects removed."""
-    from darts_core.grids import onto
+    from darts_core.grids import refine
     from darts_core.inference.geotiff import blocks_of
     from darts_core.postprocessing import postprocess
 
-    quality = onto(preprocessed["quality_level"], ensemble)
+    quality = refine(preprocessed["quality_level"], ensemble)
 
     return materialize(
         context,

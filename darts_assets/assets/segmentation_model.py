@@ -16,7 +16,14 @@ class TrainSegmentationConfig(TrainSegmentationParameters, dg.Config):
     """What the Launchpad offers for `segmentation_model`; the partition is the model's name."""
 
 
-@dg.asset(**MODEL_ASSET, kinds={"pytorch", "lightning"}, io_manager_key="file", code_version="1", pool="accelerator")
+@dg.asset(
+    **MODEL_ASSET,
+    kinds={"pytorch", "lightning"},
+    io_manager_key="file",
+    metadata={"contract": ".pt"},
+    code_version="1",
+    pool="accelerator",
+)
 def segmentation_model(
     context: dg.AssetExecutionContext,
     config: TrainSegmentationConfig,

@@ -20,10 +20,10 @@ def slump_polygons(
     context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, segmentation_mask: Dataset
 ) -> dg.MaterializeResult:
     """One polygon a slump, with its size, its probability and where it comes from; the schema stands at zero rows."""
-    from darts_core.grids import onto
+    from darts_core.grids import refine
     from darts_core.vectors.polygons import Origin, vectorize
 
-    quality = onto(preprocessed["quality_level"], segmentation_mask)
+    quality = refine(preprocessed["quality_level"], segmentation_mask)
     digests = segmentation_mask.attrs["model_digests"].split(",")
     origin = Origin.of(preprocessed.attrs, models=digests, data_version=version_of(segmentation_mask))
 

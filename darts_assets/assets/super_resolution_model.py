@@ -25,6 +25,7 @@ class TrainUpscalerConfig(TrainUpscalerParameters, dg.Config):
     deps=[collected("preprocessed")],
     kinds={"pytorch", "lightning"},
     io_manager_key="file",
+    metadata={"contract": ".pt"},
     code_version="1",
     pool="accelerator",
 )

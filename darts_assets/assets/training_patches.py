@@ -33,7 +33,7 @@ def training_patches(
 ) -> dg.MaterializeResult:
     """Patches of model input with their truth, balanced towards slumps; whole blocks are kept for validation."""
     from darts_core.training.patches import TrainingScene, make_training_patches
-    from darts_core.vectors import read_polygons
+    from darts_core.vectors.files import read_polygons
 
     native = preprocessed_scenes(store, config.scenes)
     finer = super_resolved_scenes(store, list(native)) if config.input is Input.SUPER_RESOLVED else {}

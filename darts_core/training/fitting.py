@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,12 @@ class TrainedModel:
     path: Path
     metrics: Mapping[str, float]
     """On patches that were kept for validation, by name."""
+
+
+def recorded(model: TrainedModel) -> TrainedModel:
+    """`model`, with its metrics written beside the checkpoint, as JSON of the same name."""
+    model.path.with_suffix(".json").write_text(json.dumps(dict(model.metrics), indent=1, sort_keys=True))
+    return model
 
 
 class FitParameters(Protocol):

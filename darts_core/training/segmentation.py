@@ -12,7 +12,7 @@ import xarray as xr
 from darts_core.evaluation.metrics import Confusion
 from darts_core.segmentation.checkpoint import CheckpointConfig, build_model, save_checkpoint
 from darts_core.segmentation.parameters import Input
-from darts_core.training.fitting import FitParameters, Learner, TrainedModel, fit, seed_everything
+from darts_core.training.fitting import FitParameters, Learner, TrainedModel, fit, recorded, seed_everything
 from darts_core.training.parameters import TrainSegmentationParameters
 from darts_core.training.patches import IGNORE, TrainingError
 from darts_core.windows import Progress
@@ -41,7 +41,7 @@ def train_segmentation(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> TrainedModel:
-    """Train on the patches of `make_training_patches` and write `<name>.pt` into `folder`.
+    """Train on the patches of `make_training_patches` and write `<name>.pt`, and its metrics as `<name>.json`, into `folder`.
 
     Returns:
         The checkpoint, with precision, recall, f1 and iou on the validation patches at probability 0.5, and
@@ -67,7 +67,7 @@ def train_segmentation(
     tenth = max(1, len(losses) // 10)
     scores = _validate(model, image[held], mask[held], parameters.batch_size).scores()
     first, last = float(np.mean(losses[:tenth])), float(np.mean(losses[-tenth:]))
-    return TrainedModel(path, {**scores.model_dump(), "loss_first": first, "loss_last": last})
+    return recorded(TrainedModel(path, {**scores.model_dump(), "loss_first": first, "loss_last": last}))
 
 
 def _config(patches: xr.Dataset, parameters: TrainSegmentationParameters) -> CheckpointConfig:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from darts_core.contracts import REFLECTANCE
 from darts_core.inference.source import DatasetSource, occupied
 from darts_core.superresolution.upscalers import Interpolation, UpscalerConfig, interpolation, save_upscaler
-from darts_core.training.fitting import FitParameters, Learner, TrainedModel, fit, seed_everything
+from darts_core.training.fitting import FitParameters, Learner, TrainedModel, fit, recorded, seed_everything
 from darts_core.training.parameters import TrainUpscalerParameters
 from darts_core.training.patches import TrainingError
 from darts_core.windows import Progress, plan
@@ -42,7 +42,7 @@ def train_upscaler(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> TrainedModel:
-    """Learn to restore degraded scenes and write `<name>.pt` into `folder`.
+    """Learn to restore degraded scenes and write `<name>.pt`, and its metrics as `<name>.json`, into `folder`.
 
     Wald et al. 1997: what the model will do from the scenes' resolution to a finer one, it learns from a coarser
     one to theirs, where the truth is known.
@@ -73,7 +73,8 @@ def train_upscaler(
     save_upscaler(model, config, path)
     bicubic = interpolation(Interpolation.BICUBIC, parameters.factor).module
     learned, plain = (psnr(one, fine[:held], parameters.factor, margin) for one in (model, bicubic))
-    return TrainedModel(path, {"psnr": learned, "psnr_bicubic": plain, "beats_bicubic": float(learned > plain)})
+    metrics = {"psnr": learned, "psnr_bicubic": plain, "beats_bicubic": float(learned > plain)}
+    return recorded(TrainedModel(path, metrics))
 
 
 def _fine_patches(datasets: Sequence[xr.Dataset], parameters: TrainUpscalerParameters) -> np.ndarray:

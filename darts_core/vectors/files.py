@@ -24,6 +24,25 @@ class ReleaseFileError(DartsError):
     """A release that cannot be described or written."""
 
 
+def read_polygons(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
+    """Outlines from GeoJSON, GeoPackage, Shapefile or GeoParquet, without the rows that hold no area.
+
+    Raises:
+        ReleaseFileError: not a readable vector file, or one without CRS.
+    """
+    import geopandas as gpd
+
+    from darts_core.vectors.release import clean_polygons
+
+    try:
+        frame = gpd.read_parquet(path) if Path(path).suffix == ".parquet" else gpd.read_file(path)
+    except Exception as error:
+        raise ReleaseFileError(f"{path} is not a vector file that GDAL or GeoParquet can read: {error}") from error
+    if frame.crs is None:
+        raise ReleaseFileError(f"{path} has no CRS; set the one its outlines were drawn in")
+    return clean_polygons(frame)[0]
+
+
 def write_geoparquet(frame: gpd.GeoDataFrame, path: str | os.PathLike[str]) -> None:
     """Write GeoParquet 1.1 with a bounding box a row, so that readers fetch one region only.
 
