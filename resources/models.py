@@ -71,8 +71,8 @@ class ModelStore(dg.ConfigurableResource):
             if model.name == self.upscaler:
                 return str(model.path), model.digest
         raise ModelError(
-            f"Upscaler {self.upscaler!r} is neither built in ({', '.join(BUILT_IN_UPSCALERS)}), nor trained here, nor a "
-            "checkpoint file; materialize super_resolution_model for it, or configure another"
+            f"Upscaler {self.upscaler!r} is neither built in ({', '.join(BUILT_IN_UPSCALERS)}), nor trained here, "
+            "nor a checkpoint file; materialize super_resolution_model for it, or configure another"
         )
 
 

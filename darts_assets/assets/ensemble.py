@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
@@ -10,7 +11,7 @@ from io_managers.base import StoreResource
 
 @dg.asset(
     **SCENE_ASSET,
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=FOLLOWS,
     group_name="g3_segmentation",
     kinds={"geotiff"},
     io_manager_key="cog",

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_preprocessed
 from darts_assets.types import Dataset
@@ -16,7 +17,7 @@ class PreprocessConfig(PreprocessParameters, dg.Config):
 
 @dg.asset(
     **SCENE_ASSET,
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=FOLLOWS,
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",

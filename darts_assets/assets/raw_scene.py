@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from darts_assets.automation.conditions import NEW_SCENE
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_scene
 from io_managers.base import StoreResource
@@ -10,7 +11,7 @@ from resources.scenes import SceneSource, registered
 
 @dg.asset(
     **SCENE_ASSET,
-    automation_condition=dg.AutomationCondition.on_missing(),
+    automation_condition=NEW_SCENE,
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.summaries import summarize_mask
 from darts_assets.types import Dataset
@@ -15,7 +16,7 @@ class PostprocessConfig(PostprocessParameters, dg.Config):
 
 @dg.asset(
     **SCENE_ASSET,
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=FOLLOWS,
     group_name="g3_segmentation",
     kinds={"geotiff"},
     io_manager_key="cog",

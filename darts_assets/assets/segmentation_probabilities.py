@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
@@ -25,7 +26,7 @@ class SegmentConfig(SegmentParameters, dg.Config):
 
 @dg.asset(
     **SCENE_ASSET,
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=FOLLOWS,
     group_name="g3_segmentation",
     kinds={"geotiff", "pytorch"},
     io_manager_key="cog",

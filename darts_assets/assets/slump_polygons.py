@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_polygons
 from darts_assets.types import Dataset
@@ -10,7 +11,7 @@ from io_managers.base import StoreResource, version_of
 
 @dg.asset(
     **SCENE_ASSET,
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=FOLLOWS,
     group_name="g4_slumps",
     kinds={"geoparquet"},
     io_manager_key="geoparquet",

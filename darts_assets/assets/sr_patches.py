@@ -4,6 +4,7 @@ from functools import partial
 
 import dagster as dg
 
+from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_shards
 from darts_assets.types import Dataset
@@ -19,7 +20,7 @@ class SuperResolveConfig(SuperResolveParameters, dg.Config):
 
 @dg.asset(
     **SCENE_ASSET,
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=FOLLOWS,
     group_name="g2_super_resolution",
     kinds={"zarr", "pytorch"},
     io_manager_key="shards",

@@ -41,7 +41,7 @@ def train_segmentation(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> TrainedModel:
-    """Train on the patches of `make_training_patches` and write `<name>.pt`, and its metrics as `<name>.json`, into `folder`.
+    """Train on the patches of `make_training_patches`; write `<name>.pt` and its metrics, `<name>.json`, to `folder`.
 
     Returns:
         The checkpoint, with precision, recall, f1 and iou on the validation patches at probability 0.5, and

@@ -1,0 +1,35 @@
+"""The demo, run once as a user runs it; several tests look at what it left."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.demo import DARTS_ASSETS, Demo, plain_environment
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo's home; DARTS_DEMO_HOME names one from an earlier run, to save its three minutes while developing."""
+    if "DARTS_DEMO_HOME" in os.environ:
+        return Demo(Path(os.environ["DARTS_DEMO_HOME"]), "")
+    home = tmp_path_factory.mktemp("demo") / "home"
+    done = subprocess.run(
+        [DARTS_ASSETS, "demo", "--home", str(home)],
+        capture_output=True,
+        text=True,
+        env=plain_environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Demo(home, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the demo's segmentation models, as someone would bring their own."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for name in demo.store.partitions("segmentation_model"):
+        shutil.copy(demo.store.current("segmentation_model", name).path(f"{name}.pt"), folder)
+    return folder

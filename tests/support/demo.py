@@ -1,0 +1,45 @@
+"""A home in which the demo ran, and how to run our command as a user does."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from darts_core.store import Store
+
+DARTS_ASSETS = str(Path(sys.executable).parent / "darts-assets")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A home in which the demo ran."""
+
+    home: Path
+    output: str
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.home / "products"))
+
+    @property
+    def world(self) -> Path:
+        return self.home / "demo-world"
+
+    @property
+    def sentinel2(self) -> str:
+        """The partition key of its Sentinel-2 scene."""
+        return next(key for key in self.store.partitions("preprocessed") if key.startswith("T08WMA"))
+
+    @property
+    def planet(self) -> str:
+        """The partition key of its PlanetScope scene."""
+        return next(key for key in self.store.partitions("preprocessed") if "_PS" in key)
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment of a user who has set nothing of ours."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DARTS_", "DAGSTER_")) and name != "COLUMNS"
+    } | {"COLUMNS": "200"}
