@@ -59,10 +59,11 @@ def run(
         _show(found)
         if not found.scenes:
             raise DartsError(f"No scene to process in {', '.join(paths)}; the table above says why")
-        from darts_assets.runs import add_scenes, instance_of
+        from darts_assets.runs import add_scenes, check_settings, instance_of
 
         settings = Settings.load()
         store = _store(settings)
+        check_settings(settings, store)
         with instance_of(settings) as instance:
             outcomes = process(instance, add_scenes(instance, store, list(found.scenes)))
         _report(store, outcomes)
@@ -70,12 +71,12 @@ def run(
 
 
 @app.command()
-def demo(home: Home = Path(".darts"), seed: Annotated[int, typer.Option(help="Of the synthetic world")] = 7) -> None:
+def demo(home: Home = Path(".darts")) -> None:
     """Make two synthetic scenes, train small models on them, and run everything end to end."""
     with _teaching(home):
         from darts_assets.demo import run_demo
 
-        outcomes = run_demo(console, seed)
+        outcomes = run_demo(console)
         _report(_store(Settings.load()), outcomes)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
@@ -95,7 +96,8 @@ def ui(
         settings = Settings.load()
         prepare_home(settings)
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-        command = ["-m", "dagster", "dev", "-m", "darts_assets.definitions", "-h", host, "-p", str(port)]
+        workspace = Path(__file__).parents[1] / "workspace.yaml"
+        command = ["-m", "dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
         os.execv(sys.executable, [sys.executable, *command])
 
 
@@ -115,17 +117,21 @@ def process(instance: DagsterInstance, keys: list[str]) -> list[Outcome]:
                 key,
                 progress=partial(_advance, bars, bar),
             )
-            bars.update(bar, completed=1, total=1, asset="[red]failed" if outcome.error else "[green]done")
+            _end(bars, bar, outcome)
             outcomes.append(outcome)
         for season in sorted({season_of(outcome.partition) for outcome in outcomes if not outcome.error}):
             bar = bars.add_task(f"release {season}", total=1, asset="slump_dataset")
             outcomes.append(run_job(instance, "release_season", season))
-            bars.update(bar, completed=1, asset="[green]done")
+            _end(bars, bar, outcomes[-1])
     return outcomes
 
 
 def _advance(bars: Progress, bar: TaskID, done: int, total: int, asset: str) -> None:
     bars.update(bar, completed=done, total=total, asset=asset)
+
+
+def _end(bars: Progress, bar: TaskID, outcome: Outcome) -> None:
+    bars.update(bar, completed=1, total=1, asset="[red]failed" if outcome.error else "[green]done")
 
 
 @contextmanager
@@ -158,7 +164,10 @@ def _find(paths: list[str]) -> Findings:
 
 
 def _show(found: Findings) -> None:
-    table = Table("scene", "reader", "where", title=f"{len(found.scenes)} scenes")
+    table = Table(title=f"{len(found.scenes)} scene{'' if len(found.scenes) == 1 else 's'}")
+    table.add_column("scene", no_wrap=True)
+    table.add_column("reader", no_wrap=True)
+    table.add_column("where", overflow="fold")
     for scene in found.scenes:
         table.add_row(scene.key, scene.reader, escape(scene.url))
     console.print(table)

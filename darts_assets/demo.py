@@ -46,7 +46,7 @@ class Stage:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_demo(console: Console, seed: int) -> list[Outcome]:
+def run_demo(console: Console) -> list[Outcome]:
     """Make the world, train, and materialize every asset; ends at the first stage that fails.
 
     Returns:
@@ -60,7 +60,7 @@ def run_demo(console: Console, seed: int) -> list[Outcome]:
 
     home = Settings.load().home
     with _timed(console, "Drawing a synthetic tundra: a Sentinel-2 and a PlanetScope scene, elevation, trends, truth"):
-        world = make_world(home / "demo-world", seed)
+        world = make_world(home / "demo-world")
     settings = _configured(home, world)
     with instance_of(settings) as instance:
         scenes = add_scenes(instance, Store(settings.products), list(find_scenes(str(world.scenes)).scenes))
@@ -83,10 +83,12 @@ def _stages(scenes: list[str], truth: Path) -> list[Stage]:
     seasons = sorted({season_of(key) for key in scenes})
     labels = {"truth": str(truth)}
     native = {"training_patches": labels, "evaluation": labels}
-    finer = {**native, "training_patches": {**labels, "input": "SUPER_RESOLVED", "patch_size": 256, "overlap": 64}}
+    patches = {**labels, "input": "SUPER_RESOLVED", "patch_size": 256, "overlap": 64}
+    finer = {"training_patches": patches, "segmentation_model": {"steps": 120}, "evaluation": labels}
+    brief = {"super_resolution_model": {"steps": 250}}
     return [
         Stage("Reading and preprocessing both scenes", "process_scene", scenes, _BEFORE_MODELS),
-        Stage("Training the upscaler", "train_super_resolution", [UPSCALER]),
+        Stage("Training the upscaler", "train_super_resolution", [UPSCALER], config=brief),
         Stage("Super-resolving", "process_scene", scenes, _SUPER_RESOLUTION),
         Stage("Training a model on native pixels", "train_segmentation", [NATIVE], config=native),
         Stage("Training a model on super-resolved pixels", "train_segmentation", [SUPER_RESOLVED], config=finer),

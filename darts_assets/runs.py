@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -18,11 +19,17 @@ from dagster._core.utils import make_new_run_id
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
 from darts_core.scenes import Scene
 from darts_core.store import Store
+from resources.accelerator import Accelerator
+from resources.auxiliary import AuxiliaryData
+from resources.models import ModelStore
 from resources.scenes import register
-from resources.settings import Settings
+from resources.settings import Settings, SettingsError
 
 Progress = Callable[[int, int, str], None]
 """Called with assets done, assets in the run, and the asset that is being made."""
+
+_OURS = re.compile(r"^(darts_core|darts_assets|io_managers|resources)\.[\w.]+: ")
+"""The class of an error whose message says everything by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,18 @@ def instance_of(settings: Settings) -> Iterator[DagsterInstance]:
 
 
 def prepare_home(settings: Settings) -> None:
-    """Lay `dagster.yaml` into the folder that DAGSTER_HOME is to name; one that is there is left alone."""
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    """Lay `dagster.yaml` into the folder that DAGSTER_HOME is to name; one that is there is left alone.
+
+    Raises:
+        SettingsError: no folder can be made there.
+    """
+    try:
+        settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{settings.home} cannot be the home: {error}. Expected a folder that can be written to; name another "
+            "with --home or DARTS_HOME"
+        ) from error
     target = settings.dagster_home / "dagster.yaml"
     if not target.exists():
         shutil.copyfile(Path(__file__).parents[1] / "dagster.yaml", target)
@@ -57,6 +74,21 @@ def add_scenes(instance: DagsterInstance, store: Store, scenes: list[Scene]) -> 
     add(instance, SCENES, keys)
     add(instance, SEASONS, sorted({season_of(key) for key in keys}))
     return keys
+
+
+def check_settings(settings: Settings, store: Store) -> None:
+    """Find out before the first scene what would fail every one of them.
+
+    Raises:
+        DartsError: no segmentation model, an unknown upscaler, a device or an auxiliary raster that is not there.
+    """
+    from darts_core.auxiliary import fingerprint
+
+    models = ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler)
+    models.segmenters(store, [])
+    models.upscaling(store)
+    Accelerator(device=settings.device).resolve()
+    fingerprint(AuxiliaryData(dem=settings.dem, trends=settings.trends).sources())
 
 
 def run_job(
@@ -124,8 +156,9 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
     lines = []
     for event in failures:
         error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
+        # what Dagster raised is about the step; what lies below is what the step raised, the cause of that is detail
+        while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
             error = error.cause
-        message = error.message.strip() if error else event.message or "failed"
+        message = _OURS.sub("", error.message.strip()) if error else event.message or "failed"
         lines.append(f"{event.step_key}: {message}")
     return "\n".join(lines) or "the run failed before its first step"

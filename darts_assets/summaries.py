@@ -89,7 +89,7 @@ def _grid(dataset: Dataset) -> Summary:
         "size (pixels)": f"{dataset.sizes['x']} x {dataset.sizes['y']}",
         "resolution (m)": round(abs(float(dataset.rio.resolution()[0])), 4),
         "crs": str(dataset.rio.crs),
-        "bounds": [left, bottom, right, top],
+        "bounds (left, bottom, right, top)": f"{left:.6g}, {bottom:.8g}, {right:.6g}, {top:.8g}",
     }
 
 

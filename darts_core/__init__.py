@@ -1,1 +1,7 @@
 """The science of darts-assets: pure steps on arrays, usable from a notebook or a script, without Dagster."""
+
+import os
+
+# Waiting threads of OpenMP spin by default, and where another process has the core that is a step five times slower.
+# It counts only if it is set before torch is loaded, hence here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -123,7 +123,7 @@ def refine(array: xr.DataArray, like: xr.Dataset | xr.DataArray) -> xr.DataArray
         like: what lies on the finer grid, which covers the same area with a whole number of pixels for each.
 
     Returns:
-        The same dtype and attributes, on the grid of `like`.
+        The same dtype, attributes and nodata, on the grid of `like`.
 
     Raises:
         GridError: the grids do not cover the same area, or not by whole pixels.
@@ -140,7 +140,10 @@ def refine(array: xr.DataArray, like: xr.Dataset | xr.DataArray) -> xr.DataArray
         )
     placed = {axis: like[axis] for axis in ("y", "x", "spatial_ref") if axis in like.coords}
     repeated = array.data.repeat(factor, axis=0).repeat(factor, axis=1)
-    return xr.DataArray(repeated, placed, ("y", "x"), array.name, array.attrs)
+    refined = xr.DataArray(repeated, placed, ("y", "x"), array.name, array.attrs)
+    # the nodata of floats, as rioxarray keeps it
+    refined.encoding = {key: value for key, value in array.encoding.items() if key == "_FillValue"}
+    return refined
 
 
 def on_finest_grid(datasets: Sequence[xr.Dataset]) -> xr.Dataset:

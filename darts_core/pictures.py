@@ -24,7 +24,7 @@ _EMPTY = (232, 236, 240)
 
 
 def true_colour(dataset: xr.Dataset) -> str:
-    """Red, green and blue (y, x) of any unit, stretched between their 2nd and 98th percentile; NaN is grey."""
+    """Red, green and blue (y, x) of any unit, stretched over what most of the scene holds; NaN is grey."""
     small = _decimate(dataset[["red", "green", "blue"]])
     values = np.stack([small[name].values.astype(np.float32) for name in ("red", "green", "blue")], axis=-1)
     nodata = [small[name].attrs.get("_FillValue") for name in ("red", "green", "blue")]
@@ -85,7 +85,9 @@ def _decimate(data):  # type: ignore[no-untyped-def]
 def _stretched(values: np.ndarray) -> np.ndarray:
     if np.isnan(values).all():
         return np.zeros_like(values)
-    low, high = np.nanpercentile(values, (2, 98))
+    low, middle, high = np.nanpercentile(values, (2, 50, 98))
+    # clouds and snow would leave nothing but black of the ground
+    high = min(high, low + 4 * (middle - low)) if middle > low else high
     return np.nan_to_num((values - low) / max(high - low, 1e-9)).clip(0, 1) * 255
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -26,76 +25,34 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import BaseModel, ConfigDict
 
-from darts_core.errors import DartsError
+from darts_core.manifests import (
+    DamagedProduct,
+    Manifest,
+    MissingProduct,
+    ObjectRecord,
+    StoreError,
+    check_name,
+    identity,
+)
+
+__all__ = [
+    "DamagedProduct",
+    "Draft",
+    "Manifest",
+    "MissingProduct",
+    "ObjectRecord",
+    "Store",
+    "StoreError",
+    "Version",
+    "check_name",
+    "identity",
+]
 
 MANIFEST = "manifest.json"
 POINTER = "current.json"
 PARTS = ".parts"
 STAGING = ".staging"
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-
-
-class StoreError(DartsError):
-    """A name that the store refuses, or a store that cannot be used."""
-
-
-class MissingProduct(StoreError):
-    """The product was never made; the message says what to materialize."""
-
-
-class DamagedProduct(StoreError):
-    """Objects of a committed version are missing or altered; the message names them."""
-
-
-class ObjectRecord(BaseModel):
-    """What the manifest knows of one object."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: int
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """Everything that belongs to one version; committed once, after its objects."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    asset: str
-    partition: str
-    version: str
-    objects: dict[str, ObjectRecord]
-    """Object name relative to the version's folder, with forward slashes."""
-    summary: dict[str, Any]
-    """Facts about the product that later steps and people ask for without reading it."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of all objects together."""
-        return sum(record.size for record in self.objects.values())
-
-
-def identity(step: str, *, code_version: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
-    """The version of what `step` makes from these inputs' versions with this code and these parameters."""
-    made_from = {"step": step, "code": code_version, "inputs": dict(inputs), "parameters": dict(parameters)}
-    canonical = json.dumps(made_from, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
-
-
-def check_name(name: str, what: str = "name") -> str:
-    """`name` itself where it can be a folder or a partition key on every store.
-
-    Raises:
-        StoreError: it holds other characters than letters, digits, ``_ . -``, is longer than 100, or climbs.
-    """
-    if not _NAME.fullmatch(name) or ".." in name or name.startswith("."):
-        raise StoreError(
-            f"{what} {name!r} is refused: expected 1 to 100 letters, digits, '_', '-' or '.', without '..' "
-            "and without a leading '.'; rename what it comes from"
-        )
-    return name
 
 
 @dataclass(frozen=True)
@@ -173,7 +130,7 @@ class Store:
     @contextmanager
     def _staging_folder(self) -> Iterator[Path]:
         if not self.local:
-            with tempfile.TemporaryDirectory(prefix="darts-") as folder:
+            with tempfile.TemporaryDirectory(prefix="darts-", ignore_cleanup_errors=True) as folder:
                 yield Path(folder)
             return
         parent = Path(self.base, STAGING)
@@ -252,8 +209,13 @@ class Version:
         if not cached.exists():
             cached.parent.mkdir(parents=True, exist_ok=True)
             partial = cached.with_suffix(f".{uuid.uuid4().hex}")
-            self.store.fs.get_file(self.path(name), str(partial))
-            os.replace(partial, cached)
+            try:
+                self.store.fs.get_file(self.path(name), str(partial))
+                if _sha256(partial) != self.manifest.objects[name].sha256:
+                    self._raise([f"{name} was altered: its checksum differs"])
+                os.replace(partial, cached)
+            finally:
+                partial.unlink(missing_ok=True)
         return cached
 
     def check(self) -> None:
@@ -300,6 +262,8 @@ class Draft:
     version: str
     folder: Path
     """Staging folder on a local disk, empty at first, gone afterwards."""
+    _parts: dict[str, dict[str, ObjectRecord]] = field(default_factory=dict, init=False, repr=False)
+    """What this draft has seen published, for another writer of the same version may commit and clear the records."""
 
     def _path(self, *names: str) -> str:
         return self.store.path(self.asset, self.partition, self.version, *names)
@@ -310,18 +274,24 @@ class Draft:
         parts = {}
         for name in sizes:
             if name.startswith(f"{PARTS}/") and name.endswith(".json"):
-                content = json.loads(self.store.fs.cat_file(self._path(name)))
+                # gone where another writer of the same version has just committed
+                content = self.store._read_json(self._path(name)) or {}
                 records = {key: ObjectRecord.model_validate(record) for key, record in content.items()}
-                if all(sizes.get(key) == record.size for key, record in records.items()):
+                if records and all(sizes.get(key) == record.size for key, record in records.items()):
                     parts[name[len(PARTS) + 1 : -len(".json")]] = records
+        self._parts.update(parts)
         return parts
 
     def publish(self, part: str) -> None:
-        """Publish the staged file or folder `part` now, so that an interrupted run need not make it again."""
-        check_name(part, "part")
-        records = self._carry(self.folder / part)
-        content = {name: record.model_dump() for name, record in records.items()}
-        self.store.write_bytes(self._path(PARTS, f"{part}.json"), _json(content))
+        """Publish the staged file or folder `part` now, so that an interrupted run need not make it again.
+
+        Raises:
+            StoreError: nothing of this name was staged.
+        """
+        records = self._carry(self.folder / check_name(part, "part"))
+        if not records:
+            raise StoreError(f"{self.asset} of {self.partition}: {part} was to be published and was never written")
+        self._record(part, records)
 
     def adopt(self, other: Version, name: str) -> None:
         """Take over one object of another version as it is, without moving its bytes through this process."""
@@ -332,10 +302,12 @@ class Draft:
             os.link(other.path(name), staged)
             return
         self.store.fs.cp_file(other.path(name), target)
-        record = {name: other.manifest.objects[name].model_dump()}
-        self.store.write_bytes(
-            self._path(PARTS, f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"), _json(record)
-        )
+        self._record(hashlib.sha256(name.encode()).hexdigest()[:16], {name: other.manifest.objects[name]})
+
+    def _record(self, part: str, records: dict[str, ObjectRecord]) -> None:
+        content = {name: record.model_dump() for name, record in records.items()}
+        self.store.write_bytes(self._path(PARTS, f"{part}.json"), _json(content))
+        self._parts[part] = records
 
     def commit(self, summarize: Callable[[Version], Mapping[str, Any]] = lambda version: {}) -> Version:
         """Publish what is staged, then the manifest, then the pointer; from here on readers see this version.
@@ -347,7 +319,8 @@ class Draft:
             StoreError: nothing was written.
         """
         objects = self._carry(self.folder)
-        for records in self.published().values():
+        self.published()
+        for records in self._parts.values():
             objects |= records
         if not objects:
             raise StoreError(f"{self.asset} of {self.partition}: nothing was written, so nothing is committed")
@@ -390,7 +363,8 @@ def _remove_dead_staging(parent: Path) -> None:
     """Remove what killed writers of this machine left behind."""
     for folder in parent.iterdir():
         host, _, rest = folder.name.partition("+")
-        if host == socket.gethostname() and not _alive(int(rest.split("+")[0])):
+        writer = rest.partition("+")[0]
+        if host == socket.gethostname() and writer.isdigit() and not _alive(int(writer)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 PATIENCE_S = 90
+SIZE: ViewportSize = {"width": 1500, "height": 950}
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def browser() -> Iterator[Page]:
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=executable, args=[*flags, "--disable-sync", "--no-first-run"])
-        page = chromium.new_page(viewport={"width": 1500, "height": 950})
+        page = chromium.new_page(viewport=SIZE)
         page.set_default_timeout(PATIENCE_S * 1000)
         yield page
         chromium.close()
@@ -81,20 +82,25 @@ def browser() -> Iterator[Page]:
 
 def graph(page: Page, address: str, picture: Path) -> None:
     """The graph of all assets, every group open."""
-    page.goto(f"{address}/asset-groups?expanded=*")
-    page.get_by_text("slump_polygons", exact=True).first.wait_for()
-    page.get_by_text("super_resolution_model", exact=True).first.wait_for()
-    page.wait_for_timeout(2500)
-    page.screenshot(path=picture)
+    page.set_viewport_size({"width": 2300, "height": 900})
+    page.goto(f"{address}/asset-groups")
+    page.get_by_text("g4_slumps").first.wait_for()
+    page.keyboard.press("Alt+e")
+    page.get_by_text("slump_dataset", exact=True).first.wait_for()
+    page.wait_for_timeout(3000)
+    page.screenshot(path=picture, clip={"x": 545, "y": 110, "width": 1690, "height": 780})
+    page.set_viewport_size(SIZE)
 
 
-def partition(page: Page, address: str, asset: str, key: str, picture: Path) -> None:
-    """One materialized partition with its quicklook."""
+def partition(page: Page, address: str, asset: str, key: str, title: str, picture: Path) -> None:
+    """A materialized partition with the picture that its metadata holds under `title`."""
     page.goto(f"{address}/assets/{asset}?view=partitions&partition={key}")
+    page.get_by_text("Materialized", exact=True).first.wait_for()
+    page.get_by_role("row").filter(has=page.get_by_text(title, exact=True)).get_by_text("[Show Markdown]").click()
     image = page.locator("img[src^='data:image/webp']").first
     image.wait_for()
-    image.scroll_into_view_if_needed()
-    page.wait_for_timeout(1000)
+    page.wait_for_function("image => image.complete && image.naturalWidth > 100", arg=image.element_handle())
+    page.wait_for_timeout(700)
     page.screenshot(path=picture)
 
 
@@ -106,8 +112,8 @@ def main(home: Path, folder: Path) -> None:
     sentinel2 = next(key for key in Store(str(home / "products")).partitions("preprocessed") if key.startswith("T"))
     with served(home) as address, browser() as page:
         graph(page, address, folder / "graph.png")
-        partition(page, address, "preprocessed", sentinel2, folder / "preprocessed.png")
-        partition(page, address, "slump_polygons", sentinel2, folder / "slump_polygons.png")
+        partition(page, address, "preprocessed", sentinel2, "quicklook", folder / "preprocessed.png")
+        partition(page, address, "ensemble", sentinel2, "probabilities", folder / "ensemble.png")
 
 
 if __name__ == "__main__":

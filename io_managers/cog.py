@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from darts_core.store import Draft, Version
+from darts_core.store import Draft, Store, Version
 from io_managers.base import ProductIOManager
 
 if TYPE_CHECKING:
@@ -43,12 +44,26 @@ class CogIOManager(ProductIOManager):
         from darts_core.grids import on_finest_grid
         from darts_core.inference.geotiff import read_cog
 
-        opener = None if version.store.local else version.store.fs
+        folder, options = ("", {}) if version.store.local else ("/vsis3/", _s3_options(version.store))
         rasters = [
-            read_cog(version.url(name), str(contract), opener=opener)
+            read_cog(f"{folder}{version.path(name)}", str(contract), options=options)
             for name in version.manifest.objects
             if name.endswith(SUFFIX)
         ]
         digests = sorted({raster.attrs["model_digest"] for raster in rasters if "model_digest" in raster.attrs})
         attributes = {"model_digests": ",".join(digests)} if digests else {}
         return on_finest_grid(rasters).assign_attrs(version=version.version, **attributes)
+
+
+def _s3_options(store: Store) -> dict[str, str]:
+    """How GDAL reaches the store; it finds the credentials where the store does, in the environment or a profile."""
+    # without the first, GDAL lists the folder of every file that it opens
+    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    if "endpoint_url" in store.options:
+        endpoint = urlsplit(store.options["endpoint_url"])
+        options |= {
+            "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
+            "AWS_HTTPS": "YES" if endpoint.scheme == "https" else "NO",
+            "AWS_VIRTUAL_HOSTING": "FALSE",
+        }
+    return options

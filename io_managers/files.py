@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from darts_core.store import Draft, Version
+from darts_core.store import Draft, MissingProduct, Version
 from io_managers.base import ProductIOManager
 
 
@@ -29,9 +29,19 @@ class StoredFile:
         return self.beside(self.suffix)
 
     def beside(self, suffix: str) -> Path:
-        """The file with another suffix."""
-        (name,) = (name for name in self.version.manifest.objects if name.endswith(suffix))
-        return self.version.fetch(name)
+        """The one file with another suffix.
+
+        Raises:
+            MissingProduct: there is none, or more than one.
+        """
+        manifest = self.version.manifest
+        found = [name for name in manifest.objects if name.endswith(suffix)]
+        if len(found) != 1:
+            raise MissingProduct(
+                f"{manifest.asset} of {manifest.partition}, version {manifest.version}: expected one file *{suffix}, "
+                f"there are {', '.join(found) or 'none'} among {', '.join(manifest.objects)}. Materialize it again"
+            )
+        return self.version.fetch(found[0])
 
 
 class FileIOManager(ProductIOManager):

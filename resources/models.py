@@ -44,16 +44,23 @@ class ModelStore(dg.ConfigurableResource):
         """The segmentation models of these names, all of them where no name is given, by name.
 
         Raises:
-            ModelError: there is none, or a name is unknown.
+            ModelError: there is none, a name is unknown, or two checkpoints have one name.
         """
         there = (*_brought(Path(self.checkpoints)), *_trained(store, "segmentation_model"))
         known = {model.name: model for model in there}
+        ambiguous = [model.name for model in there if known[model.name].digest != model.digest]
+        if ambiguous:
+            raise ModelError(
+                f"Two different checkpoints are named {', '.join(ambiguous)}: results could be of either. Rename or "
+                f"remove one in {self.checkpoints}"
+            )
         missing = [name for name in names if name not in known]
         if missing or not known:
+            lacking = f"no segmentation model {', '.join(missing)}" if missing else "no segmentation model"
             raise ModelError(
-                f"Segmentation model {', '.join(missing) or '(any)'} is not there; there are: "
-                f"{', '.join(sorted(known)) or 'none'}. Materialize segmentation_model for it, or put its checkpoint "
-                f"into {self.checkpoints}"
+                f"There is {lacking}; expected a checkpoint (*{', *'.join(CHECKPOINT_SUFFIXES)}) in "
+                f"{self.checkpoints} or a trained segmentation_model, found {', '.join(sorted(known)) or 'none'}. "
+                "Put one there, name its folder, or materialize segmentation_model"
             )
         return [known[name] for name in sorted(names or known)]
 
@@ -78,7 +85,7 @@ class ModelStore(dg.ConfigurableResource):
 
 def _brought(folder: Path) -> list[ReleasedModel]:
     files = sorted(path for path in folder.glob("*") if path.suffix in CHECKPOINT_SUFFIXES) if folder.is_dir() else []
-    return [ReleasedModel(check_name(path.stem, "model"), path, _sha256(path)) for path in files]
+    return [ReleasedModel(check_name(path.stem, f"{path}: model name"), path, _sha256(path)) for path in files]
 
 
 def _trained(store: Store, asset: str) -> list[ReleasedModel]:

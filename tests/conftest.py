@@ -1,5 +1,6 @@
 """What several test modules share: the real imagery and the golden arrays, read where they lie."""
 
+import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,7 @@ def s3() -> Iterator[str]:
     """Endpoint of an S3 server on loopback, with throw-away credentials in the environment."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request buries what a failing test says
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -11,7 +11,7 @@ MOST_AT_ONCE = 1_000
 """New partitions a tick; the rest follows at the next."""
 
 
-@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.STOPPED)
+@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.STOPPED)
 def new_scenes(
     context: dg.SensorEvaluationContext, scenes: SceneSource, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -180,18 +181,18 @@ def _write_plain(stream: RasterStream, path: Path, progress: Progress | None) ->
         raise RasterError(f"{stream.product} has {stream.grid.height} rows; the stream ended after {written}")
 
 
-def read_cog(path: str | Path, product: str, *, opener: Any = None) -> xr.Dataset:
+def read_cog(path: str | Path, product: str, *, options: Mapping[str, str] | None = None) -> xr.Dataset:
     """Open a raster of a product lazily: physical values in memory form, named by band descriptions.
 
     Args:
-        path: a file, or with `opener` a path inside that file system.
-        opener: an fsspec file system, for a raster in an object store.
+        path: a file, or what GDAL opens as one: `/vsis3/bucket/key`.
+        options: GDAL's configuration while it is open, such as the endpoint of an object store.
 
     Raises:
         RasterError: not a readable raster, or bands that the product does not have.
     """
     try:
-        with _open(path, opener) as source:
+        with _open(path, options) as source:
             profile, names = source.profile, source.descriptions
             band_tags = [source.tags(number) for number in source.indexes]
             tags = source.tags()
@@ -203,7 +204,7 @@ def read_cog(path: str | Path, product: str, *, opener: Any = None) -> xr.Datase
             f"{path} should be a raster of {product!r}, with its bands named by their descriptions; "
             f"received the bands {names}"
         )
-    bands = _lazy(path, opener, profile)
+    bands = _lazy(path, options, profile)
     variables = {}
     for codes, name, described in zip(bands, names, band_tags, strict=True):
         row = contract_rows(product, (name,))[0]
@@ -213,18 +214,22 @@ def read_cog(path: str | Path, product: str, *, opener: Any = None) -> xr.Datase
     return contracts.decode(xr.Dataset(variables, coords=grid.coordinates(), attrs=tags), product)
 
 
-def _open(path: str | Path, opener: Any) -> Any:
-    return rasterio.open(path) if opener is None else rasterio.open(str(path), opener=opener)
+@contextmanager
+def _open(path: str | Path, options: Mapping[str, str] | None) -> Iterator[Any]:
+    # GDAL's own access to object stores reads ranges from many threads; rasterio's `opener` can do neither
+    with rasterio.Env(**(options or {})), rasterio.open(path) as source:
+        yield source
 
 
-def _lazy(path: str | Path, opener: Any, profile: Mapping[str, Any]) -> da.Array:
+def _lazy(path: str | Path, options: Mapping[str, str] | None, profile: Mapping[str, Any]) -> da.Array:
     """Codes (bands, y, x), read by tiles."""
     shape = profile["count"], profile["height"], profile["width"]
-    chunks = da.core.normalize_chunks((1, 2 * TILE, 2 * TILE), shape=shape)
+    # all bands at once: the driver interleaves them by pixel, so that a tile holds them all
+    chunks = da.core.normalize_chunks((shape[0], 2 * TILE, 2 * TILE), shape=shape)
 
     def read(block_info: Any) -> np.ndarray:
-        (band, _), (top, bottom), (left, right) = block_info[None]["array-location"]
-        with _open(path, opener) as source:
-            return source.read([band + 1], window=RasterWindow(left, top, right - left, bottom - top))
+        _, (top, bottom), (left, right) = block_info[None]["array-location"]
+        with _open(path, options) as source:
+            return source.read(window=RasterWindow(left, top, right - left, bottom - top))
 
     return da.map_blocks(read, chunks=chunks, dtype=profile["dtype"], meta=np.empty((0, 0, 0), profile["dtype"]))

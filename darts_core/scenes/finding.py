@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from darts_core.scenes import geotiff, planet, sentinel2
@@ -36,9 +37,10 @@ def find_scenes(url: str, storage_options: Mapping[str, Any] | None = None) -> F
         acquisition (L1C and L2A, two baselines) the later one in the order of product names is the scene.
 
     Raises:
-        SceneError: nothing there, or nothing that could be a scene.
+        SceneError: nothing there, nothing that could be a scene, or an object store that does not answer.
     """
     fs, url = filesystem(url, storage_options)
+    _reach(fs, url)
     if url.lower().endswith(".zip") and fs.isfile(url):
         return _distinct(*_inside_zip(url, storage_options))
     if is_tiff(url) and fs.isfile(url):
@@ -56,6 +58,19 @@ def find_scenes(url: str, storage_options: Mapping[str, Any] | None = None) -> F
         refusals += refused
     found, refused = _described(folder, [name for name in candidates if not name.lower().endswith(".zip")])
     return _distinct(scenes + found, refusals + refused)
+
+
+def _reach(fs: fsspec.AbstractFileSystem, url: str) -> None:
+    try:
+        fs.info(url)
+    except FileNotFoundError:
+        pass  # told by what is not found there
+    except Exception as error:
+        # every object store has errors of its own for a missing credential, a wrong endpoint, a closed door
+        raise SceneError(
+            f"{url} cannot be reached ({type(error).__name__}: {error}). Check the address, the endpoint "
+            "(s3_endpoint) and the credentials (AWS_… variables or a profile)"
+        ) from error
 
 
 def _nothing(folder: Folder, absent: bool) -> None:

@@ -190,7 +190,8 @@ class ZipFolder(CopiedFolder):
             self._zip = zipfile.ZipFile(file)
             members = [member for member in self._zip.infolist() if not member.is_dir()]
             entries = {check_relative(member.filename, url): Entry(member.file_size) for member in members}
-        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        # ValueError: a file too short for a zip, sought before its start
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
             file.close()
             raise SceneError(f"{url} is not a whole zip: {error}. Download it again") from error
         except SceneError:

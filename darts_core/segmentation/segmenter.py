@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 
 from darts_core import contracts
+from darts_core.contracts import ContractError
 from darts_core.grids import Grid
 from darts_core.inference.device import resolve_device
 from darts_core.inference.geotiff import RasterStream, contract_rows
@@ -146,9 +147,13 @@ class Segmenter:
 
     def _source(self, dataset: xr.Dataset, super_resolved: xr.Dataset | None) -> tuple[WindowSource, xr.Dataset]:
         """What the model reads, and the dataset on whose grid it lies."""
-        if self.config.input is Input.SUPER_RESOLVED and super_resolved is not None:
-            return ComposedSource(dataset, super_resolved, self.bands), super_resolved
-        return DatasetSource(dataset, self.bands), dataset
+        try:
+            if self.config.input is Input.SUPER_RESOLVED and super_resolved is not None:
+                return ComposedSource(dataset, super_resolved, self.bands), super_resolved
+            return DatasetSource(dataset, self.bands), dataset
+        except ContractError as error:
+            scene = dataset.attrs.get("scene", "a scene")
+            raise ContractError(f"Model {self.name} does not fit {scene}: {error}") from error
 
     def _plan(self, source: WindowSource, parameters: SegmentParameters) -> Plan:
         size = parameters.patch_size or self.config.patch_size

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from support.demo import PER_SCENE
 
 from darts_assets.automation.schedules import nightly_backfill
 from darts_assets.automation.sensors import new_scenes
@@ -17,16 +18,6 @@ from io_managers.base import StoreResource
 from resources.scenes import SceneSource, registered
 
 KEYS = ["T08WMA_20230101T000000_S2A", "T08WMA_20230102T000000_S2A"]
-CHAIN = (
-    "raw_scene",
-    "preprocessed",
-    "sr_patches",
-    "sr_geotiff",
-    "segmentation_probabilities",
-    "ensemble",
-    "segmentation_mask",
-    "slump_polygons",
-)
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +94,13 @@ class TestConditions:
 
     @staticmethod
     def requested(result: dg.EvaluateAutomationConditionsResult) -> dict[str, set[str]]:
-        asked = {asset: result.get_requested_partitions(dg.AssetKey(asset)) for asset in CHAIN}
+        asked = {asset: result.get_requested_partitions(dg.AssetKey(asset)) for asset in PER_SCENE}
         return {asset: keys for asset, keys in asked.items() if keys}
 
     def test_what_was_missing_when_it_was_turned_on_is_made_in_one_chain(self, instance: dg.DagsterInstance) -> None:
         add(instance, SCENES, KEYS)
         first = dg.evaluate_automation_conditions(defs=defs, instance=instance)
-        assert self.requested(first) == {asset: set(KEYS) for asset in CHAIN}
+        assert self.requested(first) == {asset: set(KEYS) for asset in PER_SCENE}
 
     def test_a_request_is_made_once(self, instance: dg.DagsterInstance) -> None:
         add(instance, SCENES, KEYS[:1])
@@ -122,11 +113,11 @@ class TestConditions:
         first = dg.evaluate_automation_conditions(defs=defs, instance=instance)
         add(instance, SCENES, KEYS[1:])
         second = dg.evaluate_automation_conditions(defs=defs, instance=instance, cursor=first.cursor)
-        assert self.requested(second) == {asset: {KEYS[1]} for asset in CHAIN}
+        assert self.requested(second) == {asset: {KEYS[1]} for asset in PER_SCENE}
 
     def test_what_changed_above_is_made_again_below(self, instance: dg.DagsterInstance) -> None:
         add(instance, SCENES, KEYS[:1])
-        for asset in CHAIN:
+        for asset in PER_SCENE:
             instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=KEYS[0]))
         first = dg.evaluate_automation_conditions(defs=defs, instance=instance)
         assert self.requested(first) == {}

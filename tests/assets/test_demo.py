@@ -10,7 +10,7 @@ import pystac
 import pytest
 import rasterio
 from rasterio.features import rasterize
-from support.demo import Demo
+from support.demo import PER_SCENE, Demo
 
 from darts_assets.runs import instance_of
 from darts_core.contracts import validate
@@ -19,17 +19,6 @@ from darts_core.vectors.schema import RELEASE_SCHEMA, SLUMP_SCHEMA
 from io_managers.base import StoreResource
 from io_managers.zarr import ZarrIOManager
 from resources.settings import Settings
-
-PER_SCENE = (
-    "raw_scene",
-    "preprocessed",
-    "sr_patches",
-    "sr_geotiff",
-    "segmentation_probabilities",
-    "ensemble",
-    "segmentation_mask",
-    "slump_polygons",
-)
 
 
 def test_every_asset_was_made(demo: Demo) -> None:

@@ -10,22 +10,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from support.demo import DARTS_ASSETS, Demo, plain_environment
+from support.demo import DARTS_ASSETS, PER_SCENE, Demo, plain_environment
 
 from darts_assets.runs import instance_of
 from darts_core.store import STAGING, Store, StoreError
 from resources.settings import Settings
-
-ASSETS = (
-    "raw_scene",
-    "preprocessed",
-    "sr_patches",
-    "sr_geotiff",
-    "segmentation_probabilities",
-    "ensemble",
-    "segmentation_mask",
-    "slump_polygons",
-)
 
 
 @pytest.fixture
@@ -46,7 +35,7 @@ def objects(store: Store, key: str) -> dict[str, dict[str, str]]:
     """Checksums of every object of a scene's products, without the pictures and version names."""
     return {
         asset: {name: record.sha256 for name, record in store.current(asset, key).manifest.objects.items()}
-        for asset in ASSETS
+        for asset in PER_SCENE
     }
 
 
@@ -64,10 +53,10 @@ def test_killed_at_random_moments_the_bytes_are_those_of_an_undisturbed_run(
         _assert_whole_or_absent(store)
     done = subprocess.run(command, env=plain_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    for asset in ASSETS:
+    for asset in PER_SCENE:
         store.current(asset, demo.sentinel2).verify()
     assert objects(store, demo.sentinel2) == objects(demo.store, demo.sentinel2)
-    for asset in ASSETS:
+    for asset in PER_SCENE:
         versions = [path for path in Path(store.path(asset, demo.sentinel2)).iterdir() if path.is_dir()]
         assert len(versions) == 1, "a killed run and its repetition write into one folder"
     assert os.listdir(tmp_path / "home" / "products" / STAGING) == [], "what the killed runs staged is swept"
@@ -92,7 +81,7 @@ def test_again_does_nothing_and_says_so_and_a_new_model_computes_only_its_own_ra
     assert {path: stat.st_mtime_ns for path, stat in again.items()} == {p: s.st_mtime_ns for p, s in first.items()}
     monkeypatch.setenv("DARTS_HOME", str(tmp_path / "home"))
     with instance_of(Settings.load()) as instance:
-        for asset in ASSETS:
+        for asset in PER_SCENE:
             events = instance.fetch_materializations(dg.AssetKey(asset), limit=2, ascending=True).records
             hits = [record.asset_materialization.metadata["cache_hit"].value for record in events]
             assert hits == [False, True], asset
@@ -116,7 +105,7 @@ def _wait_for_products(store: Store, run: subprocess.Popen[bytes]) -> None:
 
 
 def _assert_whole_or_absent(store: Store) -> None:
-    for asset in ASSETS:
+    for asset in PER_SCENE:
         for key in store.partitions(asset):
             try:
                 store.current(asset, key).verify()

@@ -3,12 +3,14 @@
 The products are made by real assets of a real Dagster run, so that what is tested is what users get.
 """
 
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import textwrap
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,20 @@ from io_managers.base import Made, ProductIOManager, StoreResource, version_of
 
 PARTITIONS = dg.DynamicPartitionsDefinition(name="scene")
 KEY = "T08WMA_20210821T210019_S2A"
+SEASON = "2021"
 
 
-def materialized(manager: ProductIOManager, contract: str | None, made: Made) -> dg.ExecuteInProcessResult:
+@cache
+def instance() -> dg.DagsterInstance:
+    """One instance for all runs; what they make lies in the store of each test."""
+    made = dg.DagsterInstance.ephemeral()
+    made.add_dynamic_partitions("scene", [KEY, SEASON])
+    return made
+
+
+def materialized(
+    manager: ProductIOManager, contract: str | None, made: Made, partition: str = KEY
+) -> dg.ExecuteInProcessResult:
     """A run of one asset that returns `made` and is stored by `manager`."""
 
     @dg.asset(
@@ -34,12 +47,10 @@ def materialized(manager: ProductIOManager, contract: str | None, made: Made) ->
     def product() -> dg.MaterializeResult:
         return dg.MaterializeResult(value=made, data_version=dg.DataVersion(made.version))
 
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions("scene", [KEY])
-        return dg.materialize([product], instance=instance, partition_key=KEY, resources={"manager": manager})
+    return dg.materialize([product], instance=instance(), partition_key=partition, resources={"manager": manager})
 
 
-def loaded(manager: ProductIOManager, contract: str | None) -> Any:
+def loaded(manager: ProductIOManager, contract: str | None, partition: str = KEY) -> Any:
     """What a downstream asset is given."""
     seen = []
 
@@ -51,15 +62,13 @@ def loaded(manager: ProductIOManager, contract: str | None) -> Any:
         seen.append(product)
         return dg.MaterializeResult()
 
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions("scene", [KEY])
-        dg.materialize(
-            [product, downstream],
-            selection=["downstream"],
-            instance=instance,
-            partition_key=KEY,
-            resources={"manager": manager},
-        )
+    dg.materialize(
+        [product, downstream],
+        selection=["downstream"],
+        instance=instance(),
+        partition_key=partition,
+        resources={"manager": manager},
+    )
     return seen[0]
 
 
@@ -74,7 +83,7 @@ class IOManagerConformance:
         raise NotImplementedError
 
     def failing(self, then: Callable[[], None]) -> Any:
-        """A value whose writing calls `then` after part of it has been written."""
+        """`value(2)`, whose writing calls `then` once, after part of it has been written."""
         raise NotImplementedError
 
     def assert_same(self, read: Any, number: int) -> None:
@@ -85,7 +94,10 @@ class IOManagerConformance:
         return self.manager_class(store=StoreResource(root=store.root, endpoint_url=store.options.get("endpoint_url")))
 
     def make(self, store: Store, version: str, number: int) -> None:
-        made = Made(version, self.value(number), lambda product: {"number": number})
+        self.made(store, version, self.value(number), number)
+
+    def made(self, store: Store, version: str, value: Any, number: int) -> None:
+        made = Made(version, value, lambda product: {"number": number})
         assert materialized(self.manager(store), self.contract, made).success
 
     def read(self, store: Store) -> Any:
@@ -102,7 +114,8 @@ class IOManagerConformance:
         assert self.current(store).manifest.summary == {"number": 1}
         self.current(store).verify()
 
-    def test_people_see_what_was_stored(self, store: Store) -> None:
+    def test_people_see_what_was_stored(self, tmp_path: Path) -> None:
+        store = Store(str(tmp_path))
         made = Made("v1", self.value(1), lambda product: {"number": 1, "quicklook": "data:image/webp;base64,AAAA"})
         run = materialized(self.manager(store), self.contract, made)
         (event,) = run.get_asset_materialization_events()
@@ -111,70 +124,106 @@ class IOManagerConformance:
         assert {"path", "version", "megabytes", "objects", "seconds", "number"} <= set(metadata)
         assert metadata["objects"].value == len(self.current(store).manifest.objects)
 
-    def test_a_reader_during_a_write_sees_the_old_version(self, store: Store) -> None:
+    def test_a_reader_during_a_write_sees_the_old_version(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also what the reader opened then and reads only after the new version was committed."""
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         self.make(store, "v1", 1)
         during = []
-        made = Made("v2", self.failing(lambda: during.append(self.read(store))), lambda product: {})
-        assert materialized(self.manager(store), self.contract, made).success
-        assert during, "the value must call back while it is written"
-        self.assert_same(during[0], 1)
-        assert self.current(store).version == "v2"
 
-    def test_an_error_inside_the_write_leaves_the_old_version(self, store: Store) -> None:
+        def look() -> None:
+            staged = [file for file in tmp_path.rglob("*") if file.is_file() and "v1" not in file.parts]
+            assert staged or store.sizes(store.path("product", KEY, "v2")), "nothing was written before the call"
+            during.append(self.read(store))
+
+        self.made(store, "v2", self.failing(look), 2)
+        assert len(during) == 1, "the value must call back once while it is written"
+        self.assert_same(during[0], 1)
+        self.assert_same(self.read(store), 2)
+
+    def test_an_error_inside_the_write_leaves_the_old_version_and_the_next_write_mends(self, store: Store) -> None:
         self.make(store, "v1", 1)
 
         def fail() -> None:
             raise RuntimeError("the disk under the model broke")
 
         with pytest.raises(RuntimeError, match="the disk under the model broke"):
-            materialized(self.manager(store), self.contract, Made("v2", self.failing(fail), lambda product: {}))
-        self.assert_same(self.read(store), 1)
+            self.made(store, "v2", self.failing(fail), 2)
         assert self.current(store).version == "v1"
         assert store.committed("product", KEY, "v2") is None
+        self.make(store, "v2", 2)
+        mended = self.current(store)
+        mended.verify()
+        self.assert_same(self.read(store), 2)
+        assert set(store.sizes(mended.path())) == {*mended.manifest.objects, "manifest.json"}, "and nothing else"
 
-    def test_every_object_that_is_deleted_or_truncated_is_named(self, store: Store) -> None:
+    def test_two_writers_of_one_version_leave_it_whole(self, store: Store) -> None:
+        """And the same: the one that was not disturbed shows that the same value gives the same bytes."""
+        undisturbed = []
+
+        def overtake() -> None:
+            self.make(store, "v2", 2)
+            undisturbed.append(self.current(store).manifest)
+
+        self.made(store, "v2", self.failing(overtake), 2)
+        assert [self.current(store).manifest] == undisturbed
+        self.current(store).verify()
+        self.assert_same(self.read(store), 2)
+
+    def test_what_is_deleted_or_truncated_is_named_and_made_again(self, store: Store) -> None:
         self.make(store, "v1", 1)
         version = self.current(store)
-        for name, record in version.manifest.objects.items():
+        for name in _some(list(version.manifest.objects)):
             whole = store.fs.cat_file(version.path(name))
             store.fs.rm_file(version.path(name))
             with pytest.raises(DamagedProduct, match=f"{name} is missing"):
                 self.current(store)
             store.fs.pipe_file(version.path(name), whole[:-1])
-            with pytest.raises(DamagedProduct, match=f"{name} has {record.size - 1} bytes, not {record.size}"):
+            with pytest.raises(DamagedProduct, match=f"{name} has {len(whole) - 1} bytes, not {len(whole)}"):
                 self.current(store)
-            store.fs.pipe_file(version.path(name), whole)
-        store.fs.rm_file(version.path(name))
-        with pytest.raises(DamagedProduct, match=f"{name} is missing"):
+        with pytest.raises(DamagedProduct, match=f"{name} has {len(whole) - 1} bytes"):
             self.read(store)
-
-    def test_the_same_value_gives_the_same_bytes(self, store: Store) -> None:
         self.make(store, "v1", 1)
-        first = self.current(store).manifest
-        self.make(store, "v1", 1)
-        assert self.current(store).manifest == first
+        self.assert_same(self.read(store), 1)
+        assert self.current(store).manifest == version.manifest
 
     def test_a_killed_write_leaves_the_old_version_and_the_next_one_mends(self, tmp_path: Path) -> None:
         store = Store(str(tmp_path / "store"))
         self.make(store, "v1", 1)
-        code = f"""
-            import os, signal, sys
-            sys.path[:0] = {sys.path!r}
-            from pathlib import Path
-            from darts_core.store import Store
-            from importlib.util import module_from_spec, spec_from_file_location
-            spec = spec_from_file_location("killed", {sys.modules[type(self).__module__].__file__!r})
-            module = module_from_spec(spec); sys.modules["killed"] = module; spec.loader.exec_module(module)
-            from support.conformance import materialized
-            from io_managers.base import Made
-            case = module.{type(self).__qualname__}()
-            value = case.failing(lambda: os.kill(os.getpid(), signal.SIGKILL))
-            materialized(case.manager(Store({store.root!r})), case.contract, Made("v2", value, lambda product: {{}}))
-        """
-        killed = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+        module = sys.modules[type(self).__module__].__file__
+        process = _processes().Process(target=_write_until_killed, args=(module, type(self).__qualname__, store.root))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
         self.assert_same(self.read(store), 1)
         assert store.committed("product", KEY, "v2") is None
+        assert len(os.listdir(tmp_path / "store" / ".staging")) == 1
         self.make(store, "v2", 2)
         self.assert_same(self.read(store), 2)
         assert os.listdir(tmp_path / "store" / ".staging") == []
+
+
+def _some(names: list[str], count: int = 3) -> list[str]:
+    """At most `count` of the names, the first and the last among them."""
+    step = max(1, -(-(len(names) - 1) // (count - 1)))
+    return [*names[:-1:step], names[-1]]
+
+
+@cache
+def _processes() -> Any:
+    """Processes that start with the heavy imports done, so that each costs little."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dagster", "rioxarray", "dask.array", "zarr", "geopandas", "pyogrio", "torch"])
+    return context
+
+
+def _write_until_killed(module_file: str, case_name: str, root: str) -> None:
+    spec = spec_from_file_location("killed", module_file)
+    if spec is None or spec.loader is None:
+        raise ImportError(module_file)
+    module = module_from_spec(spec)
+    sys.modules["killed"] = module
+    spec.loader.exec_module(module)
+    case = getattr(module, case_name)()
+    case.made(Store(root), "v2", case.failing(lambda: os.kill(os.getpid(), signal.SIGKILL)), 2)

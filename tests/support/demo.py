@@ -7,6 +7,17 @@ from pathlib import Path
 
 from darts_core.store import Store
 
+PER_SCENE = (
+    "raw_scene",
+    "preprocessed",
+    "sr_patches",
+    "sr_geotiff",
+    "segmentation_probabilities",
+    "ensemble",
+    "segmentation_mask",
+    "slump_polygons",
+)
+
 DARTS_ASSETS = str(Path(sys.executable).parent / "darts-assets")
 
 

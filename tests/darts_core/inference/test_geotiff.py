@@ -1,7 +1,6 @@
 import hashlib
 from dataclasses import replace
 
-import fsspec
 import numpy as np
 import pytest
 import rasterio
@@ -114,15 +113,6 @@ def test_a_stream_with_a_gap_is_refused(rows, message, tmp_path):
     blocks = [RowBlock(row, np.ones((4, 100, 50), np.uint16)) for row in rows]
     with pytest.raises(RasterError, match=message):
         write_cog(replace(stream, blocks=lambda: iter(blocks)), tmp_path / "a.tif")
-
-
-def test_a_raster_is_read_from_an_object_store(tmp_path):
-    dataset = dataset_of("ensemble")
-    path = write_cog(blocks_of(dataset, "ensemble"), tmp_path / "a.tif")
-    memory = fsspec.filesystem("memory")
-    memory.pipe("memory://bucket/a.tif", path.read_bytes())
-    back = read_cog("memory://bucket/a.tif", "ensemble", opener=memory).load()
-    assert back.identical(read_cog(path, "ensemble").load())
 
 
 def test_a_truncated_raster_is_an_error_and_never_nodata(tmp_path):

@@ -1,13 +1,13 @@
-"""Small real files in the formats that scenes are delivered in, and an S3 service on loopback."""
+"""Small real files in the formats that scenes are delivered in, and a bucket to deliver them to."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import s3fs
 from rasterio.transform import from_origin
 
 Maker = Callable[..., Path]
@@ -16,22 +16,11 @@ S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09"
 
 
 @pytest.fixture(scope="session")
-def s3():
-    """(storage options, URL of an empty bucket) of an S3 service that lives as long as the tests."""
-    server_module = pytest.importorskip("moto.server")
-    import s3fs
-
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    kept = {name: os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")}
-    os.environ.update(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_REGION="us-east-1")
-    options = {"endpoint_url": f"http://{host}:{port}"}
+def bucket(s3: str) -> tuple[dict[str, str], str]:
+    """(storage options, URL) of a bucket for scenes."""
+    options = {"endpoint_url": s3}
     s3fs.S3FileSystem(**options).mkdir("scenes")
-    yield options, "s3://scenes"
-    server.stop()
-    for name, value in kept.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return options, "s3://scenes"
 
 
 @pytest.fixture(scope="session")

@@ -150,17 +150,17 @@ def test_definitions_stay_light():
 
 
 @pytest.fixture(scope="module")
-def delivered(s3, tmp_path_factory, make_safe, make_planet):
+def delivered(bucket, tmp_path_factory, make_safe, make_planet):
     """A prefix with a .SAFE, a zip of another, and a Planet order; and the same on disk."""
-    options, bucket = s3
+    options, url = bucket
     home = tmp_path_factory.mktemp("delivered")
     make_safe(home / "s2")
     zipped = make_safe(tmp_path_factory.mktemp("zipped"), tile="T08WMB", seed=1)
     shutil.make_archive(str(home / "zips" / "one"), "zip", zipped.parent)
     make_planet(home / "order", "_3B_AnalyticMS_SR", metadata={"acquired": "2022-07-16T21:00:19Z"})
     fs = s3fs.S3FileSystem(**options)
-    fs.put(str(home), f"{bucket}/in", recursive=True)
-    return home, f"{bucket}/in", options, fs
+    fs.put(str(home), f"{url}/in", recursive=True)
+    return home, f"{url}/in", options, fs
 
 
 def test_object_store_is_the_folder(delivered):
@@ -198,10 +198,10 @@ def test_digest_in_an_object_store_follows_the_content(delivered):
     assert scene_digest(one, options) == before
 
 
-def test_empty_prefix(s3):
-    options, bucket = s3
+def test_empty_prefix(bucket):
+    options, url = bucket
     with pytest.raises(SceneError, match="holds no scene"):
-        find_scenes(f"{bucket}/nothing", options)
+        find_scenes(f"{url}/nothing", options)
 
 
 def test_object_that_vanished_is_named(delivered):

@@ -155,6 +155,20 @@ def test_an_object_of_an_earlier_version_is_taken_over(store: Store) -> None:
     earlier.verify()
 
 
+def test_two_writers_of_one_version_lose_nothing(store: Store) -> None:
+    """The first to commit clears the records of parts, of which some are the other's."""
+    with store.draft("asset", "partition", "v1") as one, store.draft("asset", "partition", "v1") as other:
+        fill(one, a="1")
+        one.publish("a")
+        assert set(other.published()) == {"a"}
+        fill(other, b="2")
+        other.publish("b")
+        other.commit()
+        fill(one, b="2")
+        one.commit()
+    assert set(store.current("asset", "partition").manifest.objects) == {"a", "b"}
+
+
 def test_the_index_lists_partitions_with_a_current_version(store: Store) -> None:
     assert store.partitions("asset") == []
     for partition in ("b", "a"):

@@ -1,4 +1,4 @@
-"""A small preprocessed scene."""
+"""What the steps share: a small preprocessed scene."""
 
 from collections.abc import Callable
 

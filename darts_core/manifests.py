@@ -1,0 +1,76 @@
+"""What a version of a product is named by and what belongs to it: identities, names, manifests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from darts_core.errors import DartsError
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+class StoreError(DartsError):
+    """A name that the store refuses, or a store that cannot be used."""
+
+
+class MissingProduct(StoreError):
+    """The product was never made; the message says what to materialize."""
+
+
+class DamagedProduct(StoreError):
+    """Objects of a committed version are missing or altered; the message names them."""
+
+
+class ObjectRecord(BaseModel):
+    """What the manifest knows of one object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """Everything that belongs to one version; committed once, after its objects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asset: str
+    partition: str
+    version: str
+    objects: dict[str, ObjectRecord]
+    """Object name relative to the version's folder, with forward slashes."""
+    summary: dict[str, Any]
+    """Facts about the product that later steps and people ask for without reading it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all objects together."""
+        return sum(record.size for record in self.objects.values())
+
+
+def identity(step: str, *, code_version: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
+    """The version of what `step` makes from these inputs' versions with this code and these parameters."""
+    made_from = {"step": step, "code": code_version, "inputs": dict(inputs), "parameters": dict(parameters)}
+    canonical = json.dumps(made_from, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """`name` itself where it can be a folder or a partition key on every store.
+
+    Raises:
+        StoreError: it holds other characters than letters, digits, ``_ . -``, is longer than 100, or climbs.
+    """
+    if not _NAME.fullmatch(name) or ".." in name or name.startswith("."):
+        raise StoreError(
+            f"{what} {name!r} is refused: expected 1 to 100 letters, digits, '_', '-' or '.', without '..' "
+            "and without a leading '.'; rename what it comes from"
+        )
+    return name

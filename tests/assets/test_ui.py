@@ -1,0 +1,76 @@
+"""The UI in a browser, as a person sees it: the graph, a product, the switches, and what they set going."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.demo import Demo
+
+from darts_assets.runs import instance_of
+from darts_core.store import Store
+from resources.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium on the PATH")
+
+
+@pytest.fixture(scope="module")
+def screenshots() -> Iterator[object]:
+    """The script that takes the pictures of README."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    import take_screenshots
+
+    yield take_screenshots
+    sys.path.remove(str(ROOT / "docs"))
+
+
+def test_the_pictures_of_readme_can_be_taken_again(demo: Demo, screenshots, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    screenshots.main(demo.home, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"graph.png", "preprocessed.png", "ensemble.png"}
+    assert all(path.stat().st_size > 30_000 for path in tmp_path.iterdir())
+
+
+def test_switches_are_off_and_once_on_each_scene_is_made_once(  # type: ignore[no-untyped-def]
+    demo: Demo, checkpoints: Path, screenshots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, inbox = tmp_path / "home", tmp_path / "inbox"
+    home.mkdir()
+    shutil.copytree(demo.world / "scenes" / "planet_order", inbox / "planet_order")
+    (home / "settings.toml").write_text(
+        f'scenes = "{inbox}"\ncheckpoints = "{checkpoints}"\n'
+        f'dem = "{demo.world}/auxiliary/dem.tif"\ntrends = "{demo.world}/auxiliary/trends.tif"\n'
+    )
+    store = Store(str(home / "products"))
+    monkeypatch.setenv("DARTS_HOME", str(home))
+    with screenshots.served(home) as address, screenshots.browser() as page, instance_of(Settings.load()) as instance:
+        page.goto(f"{address}/automation")
+        for kind, name in (
+            ("schedules", "nightly_backfill"),
+            ("sensors", "process_new_scenes"),
+            ("sensors", "new_scenes"),
+        ):
+            switch = page.locator(SWITCH.format(kind=kind, name=name))
+            switch.wait_for()
+            assert not switch.locator("input").is_checked(), f"{name} must be off until a person turns it on"
+        for name in ("sensors/process_new_scenes", "sensors/new_scenes"):
+            page.locator(SWITCH.format(name=name)).click()
+        _until(lambda: store.partitions("slump_polygons") == [demo.planet])
+        time.sleep(40)  # one more tick of each sensor, in which nothing may start
+        (run,) = instance.get_runs()
+    assert (run.status.value, run.tags["dagster/partition"]) == ("SUCCESS", demo.planet)
+
+
+SWITCH = (
+    "xpath=//a[contains(@href, '/{name}')]"
+    "/ancestor::div[.//label[contains(@class, 'formatSwitch')]][1]//label[contains(@class, 'formatSwitch')]"
+)
+
+
+def _until(condition: Callable[[], bool], patience_s: float = 180) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "what should have started by itself has not come"
+        time.sleep(1)

@@ -1,0 +1,55 @@
+"""Settings: the file, the environment over it, and defaults in the home folder."""
+
+from pathlib import Path
+
+import pytest
+
+from resources.settings import Settings, SettingsError
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and nothing of ours in the environment."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"DARTS_{name.upper()}", raising=False)
+    monkeypatch.setenv("DARTS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_without_a_file_everything_lies_in_the_home_folder(home: Path) -> None:
+    settings = Settings.load()
+    assert (settings.products, settings.scenes) == (str(home / "products"), str(home / "scenes"))
+    assert settings.checkpoints == str(home / "checkpoints")
+    assert settings.dagster_home == home / "dagster"
+    assert (settings.dem, settings.trends, settings.s3_endpoint) == (None, None, None)
+    assert (settings.upscaler, settings.device) == ("bicubic", "auto")
+
+
+def test_home_is_beside_the_process_where_nothing_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DARTS_HOME")
+    monkeypatch.chdir(home)
+    assert Settings.load().home == home / ".darts"
+
+
+def test_the_environment_overrules_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "settings.toml").write_text('products = "s3://bucket/products"\ndevice = "cpu"\ndem = "dem.vrt"\n')
+    monkeypatch.setenv("DARTS_DEVICE", "cuda")
+    monkeypatch.setenv("DARTS_DEM", "")
+    settings = Settings.load()
+    assert (settings.products, settings.device) == ("s3://bucket/products", "cuda")
+    assert settings.dem == "dem.vrt", "an empty variable says nothing"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('prodcuts = "x"', "prodcuts: Extra inputs are not permitted. Known are home, products"),
+        ("device = 3", "device: Input should be a valid string"),
+        ("device =", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_with_the_file_is_named(home: Path, text: str, words: str) -> None:
+    (home / "settings.toml").write_text(text)
+    with pytest.raises(SettingsError, match=words) as raised:
+        Settings.load()
+    assert str(home / "settings.toml") in str(raised.value)
