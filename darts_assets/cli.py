@@ -158,9 +158,8 @@ def _find(paths: list[str]) -> Findings:
 
     endpoint = Settings.load().s3_endpoint
     found = [SceneSource(url=path, endpoint_url=endpoint).find() for path in paths]
-    return Findings(
-        tuple(scene for one in found for scene in one.scenes), tuple(left for one in found for left in one.refusals)
-    )
+    scenes = {scene.key: scene for one in found for scene in one.scenes}
+    return Findings(tuple(scenes.values()), tuple(left for one in found for left in one.refusals))
 
 
 def _show(found: Findings) -> None:

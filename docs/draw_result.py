@@ -1,6 +1,6 @@
 """Draw the picture of the result that README shows, from a home in which the demo ran.
 
-python docs/draw_result.py .darts docs/images/result.png
+python docs/draw_result.py .darts docs/images/result.jpg
 """
 
 from __future__ import annotations

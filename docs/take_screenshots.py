@@ -82,13 +82,13 @@ def browser() -> Iterator[Page]:
 
 def graph(page: Page, address: str, picture: Path) -> None:
     """The graph of all assets, every group open."""
-    page.set_viewport_size({"width": 2300, "height": 900})
+    page.set_viewport_size({"width": 2300, "height": 1100})
     page.goto(f"{address}/asset-groups")
     page.get_by_text("g4_slumps").first.wait_for()
     page.keyboard.press("Alt+e")
     page.get_by_text("slump_dataset", exact=True).first.wait_for()
     page.wait_for_timeout(3000)
-    page.screenshot(path=picture, clip={"x": 545, "y": 110, "width": 1690, "height": 780})
+    page.screenshot(path=picture, clip={"x": 545, "y": 112, "width": 1755, "height": 870})
     page.set_viewport_size(SIZE)
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.stored import collected
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
 from darts_core.segmentation.parameters import SegmentParameters
@@ -26,6 +27,7 @@ class SegmentConfig(SegmentParameters, dg.Config):
 
 @dg.asset(
     **SCENE_ASSET,
+    deps=[collected("segmentation_model")],
     automation_condition=FOLLOWS,
     group_name="g3_segmentation",
     kinds={"geotiff", "pytorch"},

@@ -6,6 +6,7 @@ import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.stored import collected
 from darts_assets.summaries import summarize_shards
 from darts_assets.types import Dataset
 from darts_core.superresolution.parameters import SuperResolveParameters
@@ -20,6 +21,7 @@ class SuperResolveConfig(SuperResolveParameters, dg.Config):
 
 @dg.asset(
     **SCENE_ASSET,
+    deps=[collected("super_resolution_model")],
     automation_condition=FOLLOWS,
     group_name="g2_super_resolution",
     kinds={"zarr", "pytorch"},
