@@ -47,12 +47,8 @@ def test_switches_are_off_and_once_on_each_scene_is_made_once(  # type: ignore[n
     monkeypatch.setenv("DARTS_HOME", str(home))
     with screenshots.served(home) as address, screenshots.browser() as page, instance_of(Settings.load()) as instance:
         page.goto(f"{address}/automation")
-        for kind, name in (
-            ("schedules", "nightly_backfill"),
-            ("sensors", "process_new_scenes"),
-            ("sensors", "new_scenes"),
-        ):
-            switch = page.locator(SWITCH.format(kind=kind, name=name))
+        for name in ("schedules/nightly_backfill", "sensors/process_new_scenes", "sensors/new_scenes"):
+            switch = page.locator(SWITCH.format(name=name))
             switch.wait_for()
             assert not switch.locator("input").is_checked(), f"{name} must be off until a person turns it on"
         for name in ("sensors/process_new_scenes", "sensors/new_scenes"):
@@ -63,10 +59,7 @@ def test_switches_are_off_and_once_on_each_scene_is_made_once(  # type: ignore[n
     assert (run.status.value, run.tags["dagster/partition"]) == ("SUCCESS", demo.planet)
 
 
-SWITCH = (
-    "xpath=//a[contains(@href, '/{name}')]"
-    "/ancestor::div[.//label[contains(@class, 'formatSwitch')]][1]//label[contains(@class, 'formatSwitch')]"
-)
+SWITCH = "xpath=//a[contains(@href, '/{name}')]/following-sibling::div//label[contains(@class, 'formatSwitch')]"
 
 
 def _until(condition: Callable[[], bool], patience_s: float = 180) -> None:
