@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from darts_assets.types import Dataset
+from darts_core.errors import DartsError
 from darts_core.store import MissingProduct
 from io_managers.base import ProductIOManager, StoreResource
 from io_managers.cog import CogIOManager
 from io_managers.zarr import ZarrIOManager
+
+
+class LabelledScenes(dg.Config):
+    """Scenes, and the truth about them."""
+
+    truth: str = Field(description="File of slump outlines: GeoJSON, GeoPackage, Shapefile or GeoParquet")
+    scenes: list[str] = Field([], description="Partition keys of the scenes; all that are made where empty")
+
+    def truth_digest(self) -> str:
+        """SHA-256 of the outlines.
+
+        Raises:
+            DartsError: the file is not there.
+        """
+        try:
+            return hashlib.sha256(Path(self.truth).read_bytes()).hexdigest()
+        except OSError as error:
+            raise DartsError(
+                f"The slump outlines {self.truth!r} cannot be read ({error.strerror}). Expected a GeoJSON, GeoPackage, "
+                "Shapefile or GeoParquet file; give its path as `truth` in the asset's config"
+            ) from error
 
 
 def collected(asset: str) -> dg.AssetDep:

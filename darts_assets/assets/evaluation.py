@@ -1,14 +1,11 @@
 """`evaluation`: how good a segmentation model is."""
 
-import hashlib
 from functools import partial
-from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
 
 from darts_assets.materialize import MODEL_ASSET, materialize
-from darts_assets.stored import collected, preprocessed_scenes, super_resolved_scenes
+from darts_assets.stored import LabelledScenes, collected, preprocessed_scenes, super_resolved_scenes
 from darts_assets.summaries import summarize_evaluation
 from darts_assets.types import Dataset, StoredFile
 from darts_core.evaluation.parameters import EvaluateParameters
@@ -16,11 +13,8 @@ from io_managers.base import StoreResource
 from resources.accelerator import Accelerator
 
 
-class EvaluateConfig(EvaluateParameters, dg.Config):
+class EvaluateConfig(EvaluateParameters, LabelledScenes):
     """What the Launchpad offers for `evaluation`."""
-
-    truth: str = Field(description="File of slump outlines: GeoJSON, GeoPackage, Shapefile or GeoParquet")
-    scenes: list[str] = Field([], description="Partition keys of the scenes to evaluate on; all where empty")
 
 
 @dg.asset(
@@ -54,7 +48,7 @@ def evaluation(
         | {"training_patches": training_patches, "segmentation_model": segmentation_model},
         parameters={
             **config.model_dump(mode="json", exclude={"truth", "scenes"}),
-            "truth": hashlib.sha256(Path(config.truth).read_bytes()).hexdigest(),
+            "truth": config.truth_digest(),
         },
         make=lambda: partial(
             evaluate_scenes,

@@ -1,24 +1,17 @@
 """`training_patches`: what a segmentation model learns from."""
 
-import hashlib
-from pathlib import Path
-
 import dagster as dg
-from pydantic import Field
 
 from darts_assets.materialize import MODEL_ASSET, materialize
-from darts_assets.stored import collected, preprocessed_scenes, super_resolved_scenes
+from darts_assets.stored import LabelledScenes, collected, preprocessed_scenes, super_resolved_scenes
 from darts_assets.summaries import summarize_patches
 from darts_core.segmentation.parameters import Input
 from darts_core.training.parameters import TrainingPatchesParameters
 from io_managers.base import StoreResource
 
 
-class TrainingPatchesConfig(TrainingPatchesParameters, dg.Config):
+class TrainingPatchesConfig(TrainingPatchesParameters, LabelledScenes):
     """What the Launchpad offers for `training_patches`."""
-
-    truth: str = Field(description="File of slump outlines: GeoJSON, GeoPackage, Shapefile or GeoParquet")
-    scenes: list[str] = Field([], description="Partition keys of the scenes to learn from; all where empty")
 
 
 @dg.asset(
@@ -43,7 +36,7 @@ def training_patches(
         inputs={**native, **{f"{key}:super_resolved": raster for key, raster in finer.items()}},
         parameters={
             **config.model_dump(mode="json", exclude={"truth", "scenes"}),
-            "truth": hashlib.sha256(Path(config.truth).read_bytes()).hexdigest(),
+            "truth": config.truth_digest(),
         },
         make=lambda: make_training_patches(
             [TrainingScene(key, scene, finer.get(key)) for key, scene in native.items()],
