@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from darts_core.errors import DartsError
+from darts_core.store import MissingProduct
 from resources.settings import HOME, Settings
 
 if TYPE_CHECKING:
@@ -188,8 +189,8 @@ def _report(store: Store, outcomes: list[Outcome]) -> None:
 
 
 def _slumps(store: Store, outcome: Outcome) -> tuple[str, str]:
-    for asset in ("slump_polygons", "slump_dataset"):
-        if not outcome.error and outcome.partition in store.partitions(asset):
+    for asset in () if outcome.error else ("slump_polygons", "slump_dataset"):
+        with suppress(MissingProduct):
             summary = store.current(asset, outcome.partition).manifest.summary
             return str(summary["polygons"]), f"{summary['area (ha)']:.2f}"
     return "", ""

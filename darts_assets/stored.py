@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from darts_assets.types import Dataset
 from darts_core.errors import DartsError
+from darts_core.manifests import file_digest
 from darts_core.store import MissingProduct
 from io_managers.base import ProductIOManager, StoreResource
 from io_managers.cog import CogIOManager
@@ -30,7 +30,7 @@ class LabelledScenes(dg.Config):
             DartsError: the file is not there.
         """
         try:
-            return hashlib.sha256(Path(self.truth).read_bytes()).hexdigest()
+            return file_digest(Path(self.truth))
         except OSError as error:
             raise DartsError(
                 f"The slump outlines {self.truth!r} cannot be read ({error.strerror}). Expected a GeoJSON, GeoPackage, "

@@ -279,14 +279,23 @@ def model_input(dataset: xr.Dataset, bands: tuple[str, ...]) -> np.ndarray:
     Raises:
         ContractError: a band that the dataset or the contract lacks.
     """
+    require_bands(dataset, bands)
+    return np.stack([VARIABLES[name].normalize(dataset[name].values) for name in bands])
+
+
+def require_bands(dataset: xr.Dataset, bands: tuple[str, ...]) -> None:
+    """Check that a scene has what a model wants.
+
+    Raises:
+        ContractError: naming the missing bands.
+    """
     missing = [name for name in bands if name not in dataset or name not in VARIABLES]
     if missing:
         raise ContractError(
-            f"The checkpoint wants the bands {', '.join(bands)}; the scene lacks {', '.join(missing)} "
-            f"(it has {', '.join(map(str, dataset.data_vars))}). Configure the auxiliary data that the "
-            "missing bands are made from, or choose a checkpoint without them"
+            f"The model wants the bands {', '.join(bands)}; the scene lacks {', '.join(missing)} "
+            f"(it has {', '.join(map(str, dataset.data_vars))}). Configure the auxiliary data that the missing "
+            "bands are made from, or choose a model without them"
         )
-    return np.stack([VARIABLES[name].normalize(dataset[name].values) for name in bands])
 
 
 def validate(dataset: xr.Dataset, product: str, *, values: bool = True) -> None:

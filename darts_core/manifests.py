@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -60,6 +61,12 @@ def identity(step: str, *, code_version: str, inputs: Mapping[str, str], paramet
     made_from = {"step": step, "code": code_version, "inputs": dict(inputs), "parameters": dict(parameters)}
     canonical = json.dumps(made_from, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_name(name: str, what: str = "name") -> str:

@@ -33,6 +33,7 @@ from darts_core.manifests import (
     ObjectRecord,
     StoreError,
     check_name,
+    file_digest,
     identity,
 )
 
@@ -211,7 +212,7 @@ class Version:
             partial = cached.with_suffix(f".{uuid.uuid4().hex}")
             try:
                 self.store.fs.get_file(self.path(name), str(partial))
-                if _sha256(partial) != self.manifest.objects[name].sha256:
+                if file_digest(partial) != self.manifest.objects[name].sha256:
                     self._raise([f"{name} was altered: its checksum differs"])
                 os.replace(partial, cached)
             finally:
@@ -345,14 +346,9 @@ class Draft:
         records = {}
         for file in files:
             name = file.relative_to(self.folder).as_posix()
-            records[name] = ObjectRecord(size=file.stat().st_size, sha256=_sha256(file))
+            records[name] = ObjectRecord(size=file.stat().st_size, sha256=file_digest(file))
             self.store.put(file, self._path(name))
         return records
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _json(content: Any) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from darts_core.errors import DartsError
+from darts_core.manifests import file_digest
 from darts_core.store import Store, check_name
 
 BUILT_IN_UPSCALERS = ("nearest", "bilinear", "bicubic")
@@ -73,7 +73,7 @@ class ModelStore(dg.ConfigurableResource):
         if self.upscaler in BUILT_IN_UPSCALERS:
             return self.upscaler, self.upscaler
         if Path(self.upscaler).suffix in CHECKPOINT_SUFFIXES and Path(self.upscaler).is_file():
-            return self.upscaler, _sha256(Path(self.upscaler))
+            return self.upscaler, file_digest(Path(self.upscaler))
         for model in _trained(store, "super_resolution_model"):
             if model.name == self.upscaler:
                 return str(model.path), model.digest
@@ -85,7 +85,7 @@ class ModelStore(dg.ConfigurableResource):
 
 def _brought(folder: Path) -> list[ReleasedModel]:
     files = sorted(path for path in folder.glob("*") if path.suffix in CHECKPOINT_SUFFIXES) if folder.is_dir() else []
-    return [ReleasedModel(check_name(path.stem, f"{path}: model name"), path, _sha256(path)) for path in files]
+    return [ReleasedModel(check_name(path.stem, f"{path}: model name"), path, file_digest(path)) for path in files]
 
 
 def _trained(store: Store, asset: str) -> list[ReleasedModel]:
@@ -95,8 +95,3 @@ def _trained(store: Store, asset: str) -> list[ReleasedModel]:
         (file,) = (name for name in version.manifest.objects if name.endswith(CHECKPOINT_SUFFIXES))
         models.append(ReleasedModel(name, version.fetch(file), version.manifest.objects[file].sha256))
     return models
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,6 +17,9 @@ from darts_core.evaluation.metrics import (
     reliability,
 )
 from darts_core.evaluation.parameters import EvaluateParameters
+from darts_core.grids import Grid
+from darts_core.vectors.outlines import outlines_in, slump_mask
+from darts_core.windows import Window
 
 
 class EvaluationError(DartsError):
@@ -107,18 +110,10 @@ def _mask(probabilities: xr.DataArray, truth: xr.DataArray | gpd.GeoDataFrame) -
                 f"The truth has the shape {truth.shape}, the probabilities {probabilities.shape}; expected one grid"
             )
         return truth.values
-    from rasterio.features import rasterize
-
-    from darts_core.grids import Grid
-
     if truth.crs is None:
         raise EvaluationError("The truth has no CRS; set the one it was drawn in")
     grid = Grid.of(probabilities)
-    outlines = truth.to_crs(grid.crs).geometry
-    outlines = outlines[~(outlines.isna() | outlines.is_empty)]
-    if outlines.empty:
-        return np.zeros(grid.shape, np.uint8)
-    return rasterize(outlines, out_shape=grid.shape, transform=grid.transform, default_value=1, dtype="uint8")
+    return slump_mask(outlines_in(truth, grid), Window(0, 0, *grid.shape), grid)
 
 
 def _scores(values: np.ndarray, slump: np.ndarray, counted: np.ndarray, threshold: float) -> Scores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -71,10 +71,6 @@ class RasterStream:
     def categorical(self) -> bool:
         """Whether every band holds classes, which overviews must not average."""
         return all(row.disk == "bool" or row.nodata is None for row in self.rows)
-
-    def tagged(self, **tags: str) -> RasterStream:
-        """The same stream with more facts."""
-        return replace(self, tags={**self.tags, **tags})
 
 
 def contract_rows(product: str, bands: tuple[str, ...]) -> tuple[Variable, ...]:

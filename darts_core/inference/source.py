@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from darts_core.contracts import VARIABLES, ContractError
+from darts_core.contracts import VARIABLES, require_bands
 from darts_core.windows import Plan, Window
 
 VALID = "valid_data_mask"
@@ -63,21 +63,6 @@ class DatasetSource:
 
     def _part(self, names: list[str], window: Window) -> xr.Dataset:
         return self.dataset[names].isel(y=window.rows, x=window.cols).compute()
-
-
-def require_bands(dataset: xr.Dataset, bands: tuple[str, ...]) -> None:
-    """Check that a scene has what a model wants.
-
-    Raises:
-        ContractError: naming the missing bands.
-    """
-    missing = [name for name in bands if name not in dataset or name not in VARIABLES]
-    if missing:
-        raise ContractError(
-            f"The model wants the bands {', '.join(bands)}; the scene lacks {', '.join(missing)} "
-            f"(it has {', '.join(map(str, dataset.data_vars))}). Configure the auxiliary data that the missing "
-            "bands are made from, or choose a model without them"
-        )
 
 
 @dataclass(frozen=True, slots=True)

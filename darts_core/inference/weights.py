@@ -1,8 +1,7 @@
-"""Checkpoint files: read as plain tensors, and identified by their bytes."""
+"""Checkpoint files, read as plain tensors."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ def load_tensors(path: Path) -> Any:
             f"{path} is not a checkpoint of plain tensors, or it is damaged: {first_line(error)}. Save "
             '{"config": …, "statedict": model.state_dict()} with torch.save'
         ) from error
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def first_line(error: BaseException) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from darts_core.contracts import REFLECTANCE, ContractError
+from darts_core.contracts import REFLECTANCE, ContractError, require_bands
 from darts_core.grids import Grid
-from darts_core.inference.source import DatasetSource, require_bands
+from darts_core.inference.source import DatasetSource
 from darts_core.preprocessing.indices import ndvi
 from darts_core.windows import Window
 

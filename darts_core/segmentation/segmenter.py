@@ -18,7 +18,7 @@ from darts_core.inference.geotiff import RasterStream, contract_rows
 from darts_core.inference.mosaic import Encode, RowBlock, mosaic
 from darts_core.inference.predict import predict
 from darts_core.inference.source import DatasetSource, NormalizedSource, WindowSource
-from darts_core.inference.weights import file_digest
+from darts_core.manifests import file_digest
 from darts_core.segmentation.checkpoint import (
     CheckpointConfig,
     load_checkpoint,

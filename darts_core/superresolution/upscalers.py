@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from darts_core.contracts import REFLECTANCE
-from darts_core.inference.weights import WeightsError, file_digest, load_tensors
+from darts_core.inference.weights import WeightsError, load_tensors
+from darts_core.manifests import file_digest
 
 FRAMEWORK = "darts-upscaler"
 """`model_framework` of a checkpoint of this module."""

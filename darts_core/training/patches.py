@@ -8,10 +8,6 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import xarray as xr
-from affine import Affine
-from rasterio.features import rasterize
-from rasterio.transform import array_bounds
-from shapely import box
 
 from darts_core.errors import DartsError
 from darts_core.grids import Grid
@@ -19,6 +15,7 @@ from darts_core.inference.source import DatasetSource, NormalizedSource, WindowS
 from darts_core.segmentation.composed import ComposedSource
 from darts_core.segmentation.parameters import Input
 from darts_core.training.parameters import TrainingPatchesParameters
+from darts_core.vectors.outlines import outlines_in, slump_mask
 from darts_core.windows import Plan, Progress, Window, plan
 
 IGNORE = 255
@@ -114,8 +111,7 @@ def _candidates(
     """Every window of a scene with a valid pixel, with its mask."""
     size = parameters.patch_size
     tiling = plan(*grid.shape, window=(size, size), overlap=parameters.overlap)
-    outlines = truth.to_crs(grid.crs).geometry
-    outlines = outlines[~(outlines.isna() | outlines.is_empty)]
+    outlines = outlines_in(truth, grid)
     found = []
     for number in occupied(source, tiling):
         window = tiling[number]
@@ -124,16 +120,6 @@ def _candidates(
         positive = int((mask == 1).sum()) >= parameters.min_slump_pixels
         found.append(_Candidate(scene, window, mask, _block(scene, number, tiling, parameters.block), positive))
     return found
-
-
-def slump_mask(outlines: gpd.GeoSeries, window: Window, grid: Grid) -> np.ndarray:
-    """Outlines on the pixels of a window: uint8 (height, width), 1 where a pixel's centre lies inside one."""
-    transform = grid.transform @ Affine.translation(window.col, window.row)
-    shape = window.height, window.width
-    near = outlines.iloc[outlines.sindex.query(box(*array_bounds(*shape, transform)))]
-    if near.empty:
-        return np.zeros(shape, np.uint8)
-    return rasterize(near, out_shape=shape, transform=transform, fill=0, default_value=1, dtype="uint8")
 
 
 def _block(scene: int, number: int, tiling: Plan, size: int) -> tuple[int, int, int]:
