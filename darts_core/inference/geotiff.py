@@ -1,13 +1,14 @@
-"""Rasters as streams of rows: written as Cloud-Optimized GeoTIFF, read back lazily as datasets."""
+"""Rasters as streams of blocks: written as Cloud-Optimized GeoTIFF, read back lazily as datasets."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import dask.array as da
 import numpy as np
@@ -15,39 +16,38 @@ import rasterio
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from rasterio.errors import RasterioError
-from rasterio.shutil import copy as copy_raster
+from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterWindow
 
 from darts_core import contracts
 from darts_core.contracts import ContractError, Variable
-from darts_core.errors import DartsError
 from darts_core.grids import Grid
-from darts_core.inference.mosaic import RowBlock
+from darts_core.inference.blocks import TILE, Block
+from darts_core.inference.pyramid import Level, levels
+from darts_core.inference.tiff import Layout, RasterError, Tag, needs_big, unpack
+from darts_core.inference.tilewriter import THREADS, TileWriter, cut
 from darts_core.windows import Progress
 
-TILE = 512
-"""Pixels a side of one tile of a GeoTIFF, and of one chunk when it is read."""
-
-
-class RasterError(DartsError):
-    """A GeoTIFF that cannot be written or read as the product it should be."""
+Compression = Literal["zstd", "deflate", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class RasterStream:
-    """A raster of one product whose rows are made while they are written."""
+    """A raster of one product whose blocks are made while they are written."""
 
     product: str
     """The contract that names and encodes the bands."""
     bands: tuple[str, ...]
     """Variables of the product, one a band."""
     grid: Grid
-    blocks: Callable[[], Iterator[RowBlock]]
-    """Starts the stream: codes of `dtype` (bands, rows, width), from the first row to the last."""
+    blocks: Callable[[], Iterator[Block]]
+    """Starts the stream: codes of `dtype`, in any order. A block's array may change when the next is asked for."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """The `data_source` of each band."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Further facts about the raster as a whole."""
+    band_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further facts about single bands, by band."""
 
     @property
     def rows(self) -> tuple[Variable, ...]:
@@ -99,49 +99,89 @@ def blocks_of(dataset: xr.Dataset, product: str, *, tags: Mapping[str, str] | No
     rows = contract_rows(product, bands)
     sources = {name: str(dataset[name].attrs.get("data_source", "unknown")) for name in bands}
 
-    def blocks() -> Iterator[RowBlock]:
+    def blocks() -> Iterator[Block]:
         for start in range(0, grid.height, TILE):
             part = dataset.isel(y=slice(start, start + TILE)).compute()
             codes = [row.encode(part[row.name].transpose("y", "x").values) for row in rows]
-            yield RowBlock(start, np.stack([one.astype(stream.dtype, copy=False) for one in codes]))
+            yield Block(start, 0, np.stack([one.astype(stream.dtype, copy=False) for one in codes]))
 
     stream = RasterStream(product, bands, grid, blocks, sources, tags or {})
     return stream
 
 
-def write_cog(stream: RasterStream, path: Path, *, compression: str = "zstd", progress: Progress | None = None) -> Path:
-    """Write a stream as a Cloud-Optimized GeoTIFF with overviews; the same stream gives the same bytes.
+def write_cog(
+    stream: RasterStream, path: Path, *, compression: Compression = "zstd", progress: Progress | None = None
+) -> Path:
+    """Write a stream as a Cloud-Optimized GeoTIFF with overviews, in one pass and with no other file.
 
-    Band descriptions, scale, offset, nodata and tags are set. `path` appears when the file is whole.
+    Band descriptions, scale, offset, nodata and tags are set; what an overview holds is said at `pyramid.halve`.
+    The same blocks in the same order give the same bytes. `path` appears when the file is whole; until then it
+    grows as a hidden file beside it, which a killed process leaves behind and the next one overwrites.
+
+    Args:
+        progress: told the tiles taken and in all.
 
     Raises:
-        RasterError: the stream does not give every row once, from the first to the last.
+        RasterError: blocks that do not lie on tiles, or do not cover every pixel once; another process that writes
+            the same path.
     """
-    path = Path(path)
-    with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        plain, cloud = Path(folder, "plain.tif"), Path(folder, "cloud.tif")
-        _write_plain(stream, plain, progress)
-        copy_raster(
-            plain,
-            cloud,
-            driver="COG",
-            BLOCKSIZE=TILE,
-            COMPRESS=compression,
-            PREDICTOR="YES",
-            RESAMPLING="MODE" if stream.categorical else "AVERAGE",
-            NUM_THREADS="ALL_CPUS",
-            BIGTIFF="IF_SAFER",
-        )
-        cloud.replace(path)
+    return _write(stream, Path(path), _layout(stream, compression, levels(*stream.grid.shape)), progress)
+
+
+def write_geotiff(stream: RasterStream, path: Path, *, progress: Progress | None = None) -> Path:
+    """Write a stream as a tiled GeoTIFF without compression and overviews; else as `write_cog` does."""
+    return _write(stream, Path(path), _layout(stream, "none", levels(*stream.grid.shape)[:1]), progress)
+
+
+def _write(stream: RasterStream, path: Path, layout: Layout, progress: Progress | None) -> Path:
+    rows, cols = layout.levels[0].tiles
+    with _appearing(path) as file, ThreadPoolExecutor(THREADS) as pool:
+        writer = TileWriter(file, layout, pool, nodata=stream.nodata, categorical=stream.categorical)
+        for done, (row, col, tile) in enumerate(cut(stream.blocks(), layout, stream.product), start=1):
+            writer.add(row, col, tile)
+            if progress is not None:
+                progress(done, rows * cols)
+        writer.finish()
     return path
 
 
-def _write_plain(stream: RasterStream, path: Path, progress: Progress | None) -> None:
-    """A tiled GeoTIFF without compression, for the COG driver reads it more than once."""
+@contextmanager
+def _appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its place at the end of the block, whole and on the disk, or is gone after an error."""
+    hidden = path.with_name(f".{path.name}.part")
+    hidden.unlink(missing_ok=True)
+    with open(hidden, "xb") as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if not _lies_at(file, hidden):
+                raise RasterError(f"Another process began to write {path} too; run one at a time")
+            os.replace(hidden, path)
+        except BaseException:
+            if _lies_at(file, hidden):
+                hidden.unlink()
+            raise
+
+
+def _lies_at(file: BinaryIO, path: Path) -> bool:
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+
+
+def _layout(stream: RasterStream, compression: Compression, made: tuple[Level, ...]) -> Layout:
+    bands, dtype = len(stream.bands), stream.dtype
+    return Layout(made, bands, dtype, compression, _gdal_tags(stream), needs_big(made, bands, dtype))
+
+
+def _gdal_tags(stream: RasterStream) -> tuple[Tag, ...]:
+    """The tags that GDAL gives such a raster: georeferencing, sample format, nodata, and its own metadata.
+
+    They are taken from a file of one pixel in memory, for how GeoTIFF spells a CRS is GDAL's knowledge.
+    """
     profile = {
         "driver": "GTiff",
-        "width": stream.grid.width,
-        "height": stream.grid.height,
+        "width": 1,
+        "height": 1,
         "count": len(stream.bands),
         "dtype": stream.dtype,
         "nodata": stream.nodata,
@@ -152,29 +192,20 @@ def _write_plain(stream: RasterStream, path: Path, progress: Progress | None) ->
         "blockysize": TILE,
         "interleave": "band",
         "photometric": "minisblack",
-        "bigtiff": "if_safer",
+        "bigtiff": "no",
+        "endianness": "little",
+        "sparse_ok": True,
     }
-    with rasterio.open(path, "w", **profile) as target:
-        target.descriptions = stream.bands
-        target.scales = tuple(row.scale or 1.0 for row in stream.rows)
-        target.offsets = tuple(row.offset or 0.0 for row in stream.rows)
-        target.update_tags(product=stream.product, **stream.tags)
-        for number, name in enumerate(stream.bands, start=1):
-            target.update_tags(number, data_source=stream.sources.get(name, "unknown"))
-        written = 0
-        for block in stream.blocks():
-            rows = block.data.shape[1]
-            if block.row != written or written + rows > stream.grid.height:
-                raise RasterError(
-                    f"Rows of {stream.product} come in order up to {stream.grid.height}; rows {block.row} to "
-                    f"{block.row + rows} came after {written}"
-                )
-            target.write(block.data, window=RasterWindow(0, block.row, stream.grid.width, rows))
-            written += rows
-            if progress is not None:
-                progress(written, stream.grid.height)
-    if written < stream.grid.height:
-        raise RasterError(f"{stream.product} has {stream.grid.height} rows; the stream ended after {written}")
+    with MemoryFile() as memory:
+        with memory.open(**profile) as target:
+            target.descriptions = stream.bands
+            target.scales = tuple(row.scale or 1.0 for row in stream.rows)
+            target.offsets = tuple(row.offset or 0.0 for row in stream.rows)
+            target.update_tags(**{**stream.tags, "product": stream.product})
+            for number, name in enumerate(stream.bands, start=1):
+                further = stream.band_tags.get(name, {})
+                target.update_tags(number, **{**further, "data_source": stream.sources.get(name, "unknown")})
+        return unpack(bytes(memory.getbuffer()))
 
 
 def read_cog(path: str | Path, product: str, *, options: Mapping[str, str] | None = None) -> xr.Dataset:
@@ -220,12 +251,14 @@ def _open(path: str | Path, options: Mapping[str, str] | None) -> Iterator[Any]:
 def _lazy(path: str | Path, options: Mapping[str, str] | None, profile: Mapping[str, Any]) -> da.Array:
     """Codes (bands, y, x), read by tiles."""
     shape = profile["count"], profile["height"], profile["width"]
-    # all bands at once: the driver interleaves them by pixel, so that a tile holds them all
-    chunks = da.core.normalize_chunks((shape[0], 2 * TILE, 2 * TILE), shape=shape)
+    # one band at a time, unless the file interleaves bands by pixel, so that a tile holds them all
+    bands = shape[0] if profile["interleave"] == "pixel" else 1
+    chunks = da.core.normalize_chunks((bands, 2 * TILE, 2 * TILE), shape=shape)
 
     def read(block_info: Any) -> np.ndarray:
-        _, (top, bottom), (left, right) = block_info[None]["array-location"]
+        (first, last), (top, bottom), (left, right) = block_info[None]["array-location"]
         with _open(path, options) as source:
-            return source.read(window=RasterWindow(left, top, right - left, bottom - top))
+            window = RasterWindow(left, top, right - left, bottom - top)
+            return source.read([*range(first + 1, last + 1)], window=window)
 
     return da.map_blocks(read, chunks=chunks, dtype=profile["dtype"], meta=np.empty((0, 0, 0), profile["dtype"]))

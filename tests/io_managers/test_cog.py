@@ -13,8 +13,8 @@ import xarray as xr
 from support.conformance import KEY, IOManagerConformance, loaded, materialized
 
 from darts_core import contracts
+from darts_core.inference.blocks import Block
 from darts_core.inference.geotiff import RasterError, RasterStream, blocks_of
-from darts_core.inference.mosaic import RowBlock
 from darts_core.store import Store
 from io_managers.base import Made
 from io_managers.cog import CogIOManager
@@ -53,7 +53,7 @@ def raster(
 def calling(stream: RasterStream, then: Callable[[], None]) -> RasterStream:
     """`stream`, which calls `then` when its first rows are written."""
 
-    def blocks() -> Iterator[RowBlock]:
+    def blocks() -> Iterator[Block]:
         rest = stream.blocks()
         yield next(rest)
         then()
