@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +12,7 @@ from pydantic import Field
 from darts_core.errors import DartsError
 from darts_core.manifests import file_digest
 from darts_core.store import Store, check_name
+from darts_core.superresolution.facts import ENTRY_POINTS, model_digest
 
 BUILT_IN_UPSCALERS = ("nearest", "bilinear", "bicubic")
 CHECKPOINT_SUFFIXES = (".pt", ".ckpt")
@@ -37,7 +39,8 @@ class ModelStore(dg.ConfigurableResource):
     checkpoints: str = Field(description="Folder of further segmentation models, *.pt and *.ckpt")
     upscaler: str = Field(
         "bicubic",
-        description="nearest, bilinear, bicubic, a super_resolution_model trained here, or a checkpoint's path",
+        description="nearest, bilinear, bicubic, a super_resolution_model trained here, the path of a model file, or "
+        "an entry point of an installed package",
     )
 
     def segmenters(self, store: Store, names: list[str]) -> list[ReleasedModel]:
@@ -65,21 +68,26 @@ class ModelStore(dg.ConfigurableResource):
         return [known[name] for name in sorted(names or known)]
 
     def upscaling(self, store: Store) -> tuple[str, str]:
-        """What `load_upscaler` takes (a built-in name or a checkpoint's path), and its digest.
+        """What `load_upscaler` takes, and its digest.
 
         Raises:
-            ModelError: the configured upscaler is neither built in nor trained.
+            ModelError: the configured upscaler is neither built in, nor trained, nor a file, nor an entry point.
         """
         if self.upscaler in BUILT_IN_UPSCALERS:
             return self.upscaler, self.upscaler
-        if Path(self.upscaler).suffix in CHECKPOINT_SUFFIXES and Path(self.upscaler).is_file():
-            return self.upscaler, file_digest(Path(self.upscaler))
+        if Path(self.upscaler).is_file():
+            return self.upscaler, model_digest(Path(self.upscaler))
         for model in _trained(store, "super_resolution_model"):
             if model.name == self.upscaler:
                 return str(model.path), model.digest
+        if self.upscaler in entry_points(group=ENTRY_POINTS).names:
+            from darts_core.superresolution import load_upscaler
+
+            return self.upscaler, load_upscaler(self.upscaler).digest
         raise ModelError(
             f"Upscaler {self.upscaler!r} is neither built in ({', '.join(BUILT_IN_UPSCALERS)}), nor trained here, "
-            "nor a checkpoint file; materialize super_resolution_model for it, or configure another"
+            f"nor a model file, nor an entry point of the group {ENTRY_POINTS}; materialize super_resolution_model "
+            "for it, or configure another"
         )
 
 

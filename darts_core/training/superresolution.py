@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from darts_core.contracts import REFLECTANCE
 from darts_core.inference.source import DatasetSource, occupied
-from darts_core.superresolution.upscalers import Interpolation, UpscalerConfig, interpolation, save_upscaler
+from darts_core.superresolution.interpolation import Interpolation
+from darts_core.superresolution.small import UpscalerConfig, save_upscaler
+from darts_core.superresolution.upscalers import interpolation
 from darts_core.training.fitting import FitParameters, Learner, TrainedModel, fit, recorded, seed_everything
 from darts_core.training.parameters import TrainUpscalerParameters
 from darts_core.training.patches import TrainingError

@@ -97,6 +97,6 @@ def test_upscalers_are_found_among_the_trained_and_by_path(store: Store, folder:
 
 @pytest.mark.parametrize("name", ["sharp", "absent.pt", "", "../other"])
 def test_an_unknown_upscaler_is_named(store: Store, folder: Path, name: str) -> None:
-    with pytest.raises(ModelError, match=r"is neither built in.*nor trained here, nor a checkpoint file") as raised:
+    with pytest.raises(ModelError, match=r"is neither built in.*nor trained here, nor a model file") as raised:
         ModelStore(checkpoints=str(folder), upscaler=name).upscaling(store)
     assert repr(name) in str(raised.value)

@@ -1,18 +1,26 @@
-import numpy as np
+"""The adapter, the built-in upscalers, and checkpoints of the small network."""
+
+from dataclasses import replace
+
+import lightning as L
 import pytest
 import torch
+from affine import Affine
+from rasterio.crs import CRS
 from torch import nn
 
+from darts_core.grids import Grid
 from darts_core.inference.weights import WeightsError
-from darts_core.superresolution.upscalers import (
-    Interpolation,
-    SmallUpscaler,
-    UpscalerConfig,
-    UpscalerError,
-    interpolation,
-    load_upscaler,
-    save_upscaler,
-)
+from darts_core.superresolution.facts import Precision, UpscalerError
+from darts_core.superresolution.interpolation import Interpolation
+from darts_core.superresolution.small import SmallUpscaler, UpscalerConfig, save_upscaler
+from darts_core.superresolution.upscalers import Upscaler, forward_on, interpolation, load_upscaler, require_fit
+
+def pixels_of(metres: float) -> Grid:
+    return Grid(CRS.from_epsg(32608), Affine(metres, 0, 500_000, 0, -metres, 7_600_000), 300, 300)
+
+
+FOUR = ("blue", "green", "red", "nir")
 
 
 def small() -> SmallUpscaler:
@@ -23,32 +31,7 @@ def small() -> SmallUpscaler:
     return model
 
 
-def measured_reach(module, factor, size=21) -> int:
-    """How far the result changes around one changed pixel, in pixels of the input."""
-    centre = size // 2
-    torch.manual_seed(0)
-    before = torch.rand(1, 4, size, size)
-    after = before.clone()
-    after[..., centre, centre] += 1
-    with torch.inference_mode():
-        changed = (module(before) != module(after)).any(dim=1)[0].numpy()
-    rows = np.flatnonzero(changed.any(axis=1)) // factor
-    return int(np.abs(rows - centre).max())
-
-
-@pytest.mark.parametrize("kind", Interpolation)
-def test_interpolations_look_no_further_than_they_say(kind):
-    upscaler = interpolation(kind)
-    assert measured_reach(upscaler.module, 4) == upscaler.reach
-
-
-def test_the_network_looks_as_far_as_it_says():
-    model = small()
-    assert measured_reach(model, 4) == model.reach == 3
-
-
 def test_an_untrained_network_is_bicubic():
-    torch.manual_seed(0)
     x = torch.rand(1, 4, 9, 7)
     model = UpscalerConfig(channels=6, depth=3).build().eval()
     torch.testing.assert_close(model(x), interpolation(Interpolation.BICUBIC).module(x))
@@ -60,7 +43,7 @@ def test_a_checkpoint_gives_the_network_back(tmp_path):
     loaded = load_upscaler(tmp_path / "m.pt")
     x = torch.rand(1, 4, 9, 7)
     assert torch.equal(loaded.module(x), model(x))
-    assert (loaded.name, loaded.bands, loaded.reach) == ("mine", ("blue", "green", "red", "nir"), 3)
+    assert (loaded.name, loaded.bands, loaded.bands_out, loaded.factor, loaded.reach) == ("mine", FOUR, FOUR, 4, 3)
     assert len(loaded.digest) == 64
 
 
@@ -90,3 +73,93 @@ def test_unknown_names_and_broken_files_are_refused(tmp_path):
     (tmp_path / "m.pt").write_text("no checkpoint")
     with pytest.raises(WeightsError, match="not a checkpoint of plain tensors"):
         load_upscaler(tmp_path / "m.pt")
+
+
+def test_built_ins_take_other_bands_and_factors():
+    upscaler = load_upscaler("bilinear", factor=2, bands=("swir16", "swir22"), batch=3, name="mine")
+    assert (upscaler.factor, upscaler.bands_out, upscaler.batch, upscaler.reach) == (2, ("swir16", "swir22"), 3, 1)
+    assert upscaler.name == "mine"
+    assert forward_on(upscaler, "cpu")(torch.rand(1, 2, 8, 8)).shape == (1, 2, 16, 16)
+    assert upscaler.digest != load_upscaler("bilinear").digest
+
+
+class _ThreeTimes(L.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 18, 3, padding=1)
+
+    def forward(self, x):
+        return nn.functional.pixel_shuffle(self.conv(x), 3)
+
+
+def test_any_module_goes_and_what_is_not_said_is_measured():
+    module = _ThreeTimes()
+    upscaler = Upscaler.of(module, bands=FOUR, bands_out=("red", "nir"))
+    assert (upscaler.factor, upscaler.reach, upscaler.name) == (3, 1, "_ThreeTimes")
+    x = torch.rand(2, 4, 10, 12)
+    torch.testing.assert_close(forward_on(upscaler, "cpu")(x), module(x).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_digest_is_that_of_code_layers_and_weights():
+    module = _ThreeTimes()
+    said = {"bands": FOUR, "bands_out": ("red", "nir"), "factor": 3, "reach": 1}
+    digest = Upscaler.of(module, **said).digest
+    copy = _ThreeTimes()
+    copy.load_state_dict(module.state_dict())
+    assert Upscaler.of(copy, **said).digest == digest
+    with torch.no_grad():
+        copy.conv.bias[0] += 1
+    assert Upscaler.of(copy, **said).digest != digest
+    assert Upscaler.of(module, options={"steps": 3}, **said).digest != digest
+
+    class Other(_ThreeTimes):
+        pass
+
+    other = Other()
+    other.load_state_dict(module.state_dict())
+    assert Upscaler.of(other, **said).digest != digest
+
+
+def test_random_numbers_have_no_reach_to_be_measured():
+    assert Upscaler.of(nn.Identity(), bands=FOUR, stochastic=True).reach is None
+    assert Upscaler.of(nn.Identity(), bands=FOUR, stochastic=True, reach=5).reach == 5
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({}, r"does not say which bands it takes.*bands = \['blue', 'green', 'red', 'nir'\]"),
+        ({"bands": ("blue", "pink")}, "product 'preprocessed', each once; it has no pink"),
+        ({"bands": ("blue", "blue")}, "each once"),
+        ({"bands": FOUR, "bands_out": ("ndvi",)}, "product 'super_resolved', each once; it has no ndvi"),
+        (
+            {"bands": FOUR, "bands_out": ("red",)},
+            r"expected 1 bands \(red\) and a whole.*name them as bands_out",
+        ),
+        ({"bands": FOUR, "factor": 0}, "factor: Input should be greater than or equal to 1"),
+        ({"bands": FOUR, "precision": "int8"}, "precision: Input should be 'float32', 'bfloat16' or 'float16'"),
+        ({"bands": FOUR, "colour": 1}, "colour: Unexpected keyword argument"),
+    ],
+)
+def test_facts_that_do_not_fit_are_refused(facts, message):
+    with pytest.raises(UpscalerError, match=message):
+        Upscaler.of(nn.Identity(), **facts)
+
+
+def test_a_factor_that_is_no_whole_number_is_refused():
+    with pytest.raises(UpscalerError, match="a whole factor of both sides"):
+        Upscaler.of(nn.AvgPool2d(2), bands=FOUR)
+
+
+def test_a_model_is_held_against_the_scene():
+    upscaler = replace(interpolation(Interpolation.BICUBIC), resolution=10.0, window=128)
+    require_fit(upscaler, pixels_of(10.2), (128, 128))
+    with pytest.raises(UpscalerError, match="was made for pixels of 10 m; the scene has 3 m"):
+        require_fit(upscaler, pixels_of(3.0), (128, 128))
+    with pytest.raises(UpscalerError, match="windows of 128 x 128 pixels only; the plan has 100 x 128"):
+        require_fit(upscaler, pixels_of(10.0), (100, 128))
+    require_fit(interpolation(Interpolation.BICUBIC), pixels_of(3.0), (100, 128))
+
+
+def test_precision_is_float32_unless_asked():
+    assert interpolation(Interpolation.BICUBIC).precision is Precision.FLOAT32
