@@ -120,6 +120,16 @@ REFLECTANCE = (
     _reflectance("nir", "Near infrared"),
 )
 
+REFLECTANCE_20M = (
+    _reflectance("rededge071", "Red edge at 0.71 um"),
+    _reflectance("rededge075", "Red edge at 0.75 um"),
+    _reflectance("rededge078", "Red edge at 0.78 um"),
+    _reflectance("nir08", "Narrow near infrared"),
+    _reflectance("swir16", "Short-wave infrared at 1.6 um"),
+    _reflectance("swir22", "Short-wave infrared at 2.2 um"),
+)
+"""Sentinel-2's bands of 20 m, by their common names in the STAC EO extension; they can be super-resolved too."""
+
 PRODUCTS: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
     {
         "preprocessed": (
@@ -145,7 +155,8 @@ PRODUCTS: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             _mask("quality_data_mask", "True where the observation is of high quality"),
             Variable("quality_level", "Quality: 0 invalid, 1 low, 2 high", "uint8", "uint8", (0, 2)),
         ),
-        "super_resolved": REFLECTANCE,
+        # whichever bands the model makes
+        "super_resolved": tuple(replace(row, required=False) for row in (*REFLECTANCE, *REFLECTANCE_20M)),
         "segmentation": (_percent("probabilities-*", "Thaw slump probability"),),
         "ensemble": (
             _percent("probabilities", "Thaw slump probability, mean over models"),

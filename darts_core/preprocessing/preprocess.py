@@ -14,6 +14,7 @@ from darts_core.grids import Grid, pixelwise
 from darts_core.preprocessing import indices, terrain
 from darts_core.preprocessing.masks import quality_mask, valid_mask
 from darts_core.preprocessing.parameters import PreprocessParameters
+from darts_core.preprocessing.reflectance import reflectance
 from darts_core.scenes.quality import quality_level
 
 BANDS = tuple(row.name for row in contracts.REFLECTANCE)
@@ -63,18 +64,6 @@ def preprocess(
     return _described(scene, raw)
 
 
-def reflectance(raw: xr.Dataset) -> xr.Dataset:
-    """Surface or top-of-atmosphere reflectance of the four bands: digital number * scale + offset.
-
-    Returns:
-        blue, green, red, nir: float32, NaN where the digital number is the declared nodata or not finite, clipped
-        to what the product can store (-0.0999..6.4535). A digital number of 0 that is not declared nodata is data.
-    """
-    # coordinates of the bands only: quality layers may have an axis of their own
-    bands = {row.name: _reflectance_band(raw[row.name], row) for row in contracts.REFLECTANCE}
-    return xr.Dataset(bands)
-
-
 def _lazy(raw: xr.Dataset) -> xr.Dataset:
     """The scene in dask chunks, the same for every layer."""
     if any(array.chunks for array in raw.data_vars.values()):
@@ -99,24 +88,6 @@ def _require_bands(raw: xr.Dataset) -> None:
             f"{scene}: expected the attribute scale_factor on every band, missing on {', '.join(unscaled)}: nothing "
             "says how their numbers become reflectance. State the scale in the scene's STAC Item"
         )
-
-
-def _reflectance_band(numbers: xr.DataArray, row: contracts.Variable) -> xr.DataArray:
-    scale = np.float32(numbers.attrs["scale_factor"])
-    offset = np.float32(numbers.attrs.get("add_offset", 0.0))
-    nodata = numbers.attrs.get("_FillValue")
-    lowest, highest = row.decode(np.array(row.codes, row.disk))
-
-    def decode(block: np.ndarray) -> np.ndarray:
-        values = block.astype(np.float32) * scale + offset
-        np.clip(values, lowest, highest, out=values)
-        missing = ~np.isfinite(block) if block.dtype.kind == "f" else np.zeros(block.shape, bool)
-        if nodata is not None:
-            missing |= block == nodata
-        values[missing] = np.nan
-        return values
-
-    return pixelwise(decode, numbers, dtype="float32")
 
 
 def _terrain(

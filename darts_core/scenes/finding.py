@@ -60,6 +60,14 @@ def find_scenes(url: str, storage_options: Mapping[str, Any] | None = None) -> F
     return _distinct(scenes + found, refusals + refused)
 
 
+def is_described(url: str, storage_options: Mapping[str, Any] | None = None) -> bool:
+    """Whether the file `url` is a GeoTIFF that its name or a STAC Item beside it makes a scene, sound or not."""
+    home, _, name = url.rpartition("/")
+    if not is_tiff(name):
+        return False
+    return planet.is_reflectance(name) or geotiff.has_item(open_tree(home, storage_options, deep=False), name)
+
+
 def _reach(fs: fsspec.AbstractFileSystem, url: str) -> None:
     try:
         fs.info(url)

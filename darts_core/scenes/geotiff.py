@@ -55,6 +55,11 @@ def describe(folder: Folder, candidate: str) -> Scene:
     )
 
 
+def has_item(folder: Folder, candidate: str) -> bool:
+    """Whether a STAC Item beside `candidate` has it as an asset."""
+    return next(_items(folder, candidate), None) is not None
+
+
 def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[str] | None) -> Plan:
     """All bands that the Item names, or those asked for, and the scene classification where there is one."""
     document = scene.files[0]
@@ -64,6 +69,8 @@ def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[s
         raise SceneError(f"{where} is no STAC Item any more. Find the scene again")
     assets = _assets(item, document, where)
     layers, quality = _layers(assets, where)
+    if "nir08" not in (bands or ()):
+        layers = list(_with_nir(layers))
     level = item["properties"].get("processing:level")
     kept = {name: value for name, value in item["properties"].items() if not name.startswith(("proj:", "eo:bands"))}
     return Plan(
@@ -86,10 +93,15 @@ def _find_item(folder: Folder, candidate: str) -> str:
         if not _names(folder, own, candidate):
             raise SceneError(f"{folder.named(own)} has no asset whose href is {base!r}")
         return own
-    for name in folder.documents_in(home):
-        if _is_readable_item(folder, name) and _names(folder, name, candidate):
-            return name
+    for name in _items(folder, candidate):
+        return name
     raise SceneError(f"no STAC Item beside it: expected {own.rpartition('/')[2]!r}, or an Item with it as an asset")
+
+
+def _items(folder: Folder, candidate: str) -> Iterator[str]:
+    for name in folder.documents_in(candidate.rpartition("/")[0]):
+        if _is_readable_item(folder, name) and _names(folder, name, candidate):
+            yield name
 
 
 def _is_item(document: object) -> bool:
@@ -191,7 +203,7 @@ def _layers(assets: Sequence[_Asset], where: str) -> tuple[list[Layer], tuple[Qu
     quality = tuple(
         QualityLayer("scl", asset.file, (number,), "Scene classification layer") for asset, number in scl[:1]
     )
-    return list(_with_nir(layers)), quality
+    return layers, quality
 
 
 def _with_nir(layers: Sequence[Layer]) -> Iterator[Layer]:

@@ -29,7 +29,9 @@ class Layer:
     nodata: float | None = None
     """None leaves it to the file."""
     default_nodata: float | None = None
-    """Where neither `nodata` nor the file says."""
+    """Where neither `nodata` nor the file says, and the file's dtype can hold it."""
+    default_scale: float | None = None
+    """Of integers wider than a byte, where neither `scale` nor the file says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,11 @@ class Item:
     """False where the name carries the day only (orthotiles), at midnight."""
 
 
+def is_reflectance(name: str) -> bool:
+    """Whether a GeoTIFF is named as surface reflectance."""
+    return _REFLECTANCE.fullmatch(name.rpartition("/")[2]) is not None
+
+
 def is_companion(name: str) -> bool:
     """Whether a GeoTIFF is the usable-data mask of a scene, and so no candidate of its own."""
     return _COMPANION.search(name) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import dask.array as da
 import numpy as np
 import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -41,54 +42,94 @@ class Raster:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     descriptions: tuple[str | None, ...]
-    chunk: tuple[int, int]
-    """(rows, columns), whole blocks of the file."""
+    block: tuple[int, int]
+    """(rows, columns) of what the file stores and decodes as one."""
     interleaved: bool
     """Whether a block holds all bands, so that one read gives them all."""
+    masked: bool
+    """Whether a mask, which is none of the bands, says where the file holds data."""
+    alpha: int | None
+    """The band that is alpha, from 1: 0 in it is no data."""
+    tags: Mapping[str, str]
+    band_tags: tuple[Mapping[str, str], ...]
+    sidecars: bool
+    """Whether what lies beside the file (statistics, masks, headers) is part of it."""
+
+    @property
+    def chunk(self) -> tuple[int, int]:
+        """(rows, columns), whole blocks of the file, at most the raster."""
+        return self.blocks_of(_CHUNK, _CHUNK)
+
+    def blocks_of(self, rows: int, columns: int) -> tuple[int, int]:
+        """As many whole blocks as fit in so many rows and columns, one at least, at most the raster."""
+        return (
+            min(self.grid.height, self.block[0] * max(1, rows // self.block[0])),
+            min(self.grid.width, self.block[1] * max(1, columns // self.block[1])),
+        )
+
+    def says_scale(self, band: int) -> bool:
+        """Whether the file states how the numbers of a band (from 1) become physical values."""
+        return (self.scales[band - 1], self.offsets[band - 1]) != (1.0, 0.0)
 
 
-def open_raster(path: Path, label: str) -> Raster:
-    """Inspect a GeoTIFF or JPEG 2000 file; no pixel is read.
+def open_raster(path: Path, label: str, *, sidecars: bool = False) -> Raster:
+    """Inspect a raster file; no pixel is read. A .tif, .tiff or .jp2 must be what its suffix says.
 
     Raises:
-        SceneError: unreadable, truncated, without a CRS, or not aligned with the axes of its CRS.
+        SceneError: unreadable, truncated, or without a CRS.
     """
     try:
-        with _opened(path) as source:
-            if source.crs is None:
-                raise SceneError(
-                    f"{label} has no CRS, so nobody knows where it lies. Assign the one it was made in "
-                    "(gdal_edit.py -a_srs EPSG:…) and deliver it again"
-                )
-            if source.transform.b or source.transform.d:
-                raise SceneError(f"{label} is rotated against its CRS; warp it to a north-up grid first")
-            _check_whole(source, path, label)
-            return Raster(
-                path,
-                label,
-                Grid(source.crs, source.transform, source.height, source.width),
-                source.count,
-                source.dtypes[0],
-                source.nodatavals,
-                source.scales,
-                source.offsets,
-                source.descriptions,
-                _chunk(source),
-                source.count > 1 and source.profile.get("interleave") == "pixel",
-            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with _opened(path, sidecars) as source:
+                return _inspected(source, path, label, sidecars)
     except RasterioError as error:
         raise SceneError(f"{label} cannot be read, it may be truncated: {error}. Deliver it again") from error
 
 
+def _inspected(source: DatasetReader, path: Path, label: str, sidecars: bool) -> Raster:
+    if source.count == 0:
+        raise SceneError(f"{label} holds no bands of its own. Name one of the rasters in it, or convert it")
+    if source.crs is None:
+        raise SceneError(
+            f"{label} has no CRS, so nobody knows where it lies. Assign the one it was made in "
+            "(gdal_edit.py -a_srs EPSG:…) and deliver it again"
+        )
+    _check_whole(source, path, label)
+    flags = source.mask_flag_enums[0]
+    return Raster(
+        path=path,
+        label=label,
+        grid=Grid(source.crs, source.transform, source.height, source.width),
+        count=source.count,
+        dtype=source.dtypes[0],
+        nodata=source.nodatavals,
+        scales=source.scales,
+        offsets=source.offsets,
+        descriptions=source.descriptions,
+        block=source.block_shapes[0],
+        interleaved=source.count > 1 and source.profile.get("interleave") == "pixel",
+        masked=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+        alpha=next((n for n, kind in enumerate(source.colorinterp, 1) if kind is ColorInterp.alpha), None),
+        tags=_kept(source.tags()),
+        band_tags=tuple(_kept(source.tags(band)) for band in source.indexes),
+        sidecars=sidecars,
+    )
+
+
+def _kept(tags: Mapping[str, str]) -> dict[str, str]:
+    """Less what GDAL keeps there about the grid and the values of this very file."""
+    return {name: text for name, text in tags.items() if name != "AREA_OR_POINT" and not name.startswith("STATISTICS_")}
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[DatasetReader]:
-    """Open with the driver of the file's suffix only, and without looking at what lies beside it."""
+def _opened(path: Path, sidecars: bool) -> Iterator[DatasetReader]:
+    """Open with the driver of the file's suffix, where it is one of the usual ones."""
     # a .tif that is a VRT inside would otherwise open any file it names
-    driver = _DRIVERS[path.suffix.lower()]
-    with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, driver=driver) as source:
-            yield source
+    driver = _DRIVERS.get(path.suffix.lower())
+    options = {} if sidecars else {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    with rasterio.Env(**options), rasterio.open(path, driver=driver) as source:
+        yield source
 
 
 def _check_whole(source: DatasetReader, path: Path, label: str) -> None:
@@ -123,14 +164,6 @@ def _block_ends(source: DatasetReader) -> Iterator[int]:
                     yield int(offset) + int(size)
 
 
-def _chunk(source: DatasetReader) -> tuple[int, int]:
-    rows, columns = source.block_shapes[0]
-    return (
-        min(source.height, rows * max(1, _CHUNK // rows)),
-        min(source.width, columns * max(1, _CHUNK // columns)),
-    )
-
-
 def lazy_bands(raster: Raster, indexes: Sequence[int], zoom: int = 1) -> da.Array:
     """Bands of a raster, axes (band, y, x), dtype of the file, every number as it is in the file.
 
@@ -144,9 +177,8 @@ def lazy_bands(raster: Raster, indexes: Sequence[int], zoom: int = 1) -> da.Arra
         (together, raster.chunk[0] * zoom, raster.chunk[1] * zoom), (len(indexes), height, width)
     )
     return da.map_blocks(
-        _read_block,
-        raster.path,
-        raster.label,
+        _read_chunk,
+        raster,
         tuple(indexes),
         zoom,
         chunks=chunks,
@@ -155,14 +187,24 @@ def lazy_bands(raster: Raster, indexes: Sequence[int], zoom: int = 1) -> da.Arra
     )
 
 
-def _read_block(
-    path: Path, label: str, indexes: tuple[int, ...], zoom: int, block_info: dict | None = None
-) -> np.ndarray:
+def _read_chunk(raster: Raster, indexes: tuple[int, ...], zoom: int, block_info: dict | None = None) -> np.ndarray:
     (first, last), (top, bottom), (left, right) = (block_info or {})[None]["array-location"]
-    window = Window.from_slices((top // zoom, -(-bottom // zoom)), (left // zoom, -(-right // zoom)))
-    try:
-        with _opened(path) as source:
-            values = source.read(list(indexes[first:last]), window=window)
-    except (RasterioError, OSError) as error:
-        raise SceneError(f"{label} is damaged: {error}. Deliver it again") from error
+    rows, cols = slice(top // zoom, -(-bottom // zoom)), slice(left // zoom, -(-right // zoom))
+    values = read_window(raster, indexes[first:last], rows, cols)
     return values if zoom == 1 else values.repeat(zoom, axis=1).repeat(zoom, axis=2)
+
+
+def read_window(raster: Raster, indexes: Sequence[int], rows: slice, cols: slice) -> np.ndarray:
+    """Bands (from 1; 0 is the mask of the file, uint8, 0 = no data) of a window, axes (band, y, x), as they are.
+
+    Raises:
+        SceneError: the file is damaged.
+    """
+    window = Window.from_slices(rows, cols)
+    try:
+        with _opened(raster.path, raster.sidecars) as source:
+            if list(indexes) == [0]:
+                return source.read_masks([1], window=window)
+            return source.read(list(indexes), window=window)
+    except (RasterioError, OSError) as error:
+        raise SceneError(f"{raster.label} is damaged: {error}. Deliver it again") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from defusedxml import DefusedXmlException, ElementTree
@@ -49,6 +50,9 @@ _BANDS = (
     _Band(11, "B11", "swir16", 20),
     _Band(12, "B12", "swir22", 20),
 )
+
+COMMON_NAMES: Mapping[str, str] = MappingProxyType({band.code: band.common_name for band in _BANDS})
+"""Band code (``B02``) to common name."""
 
 _IMAGE = re.compile(r"_(?P<code>B\d[\dA]|SCL)(?:_(?P<resolution>\d{2})m)?$")
 _TILE = re.compile(r"_(T\d{2}[A-Z]{3})(?:_|$)")
@@ -96,14 +100,14 @@ def describe(folder: Folder, candidate: str) -> Scene:
 def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[str] | None) -> Plan:
     """Which files to read: blue, green, red and nir at 10 m with SCL where nothing else is asked for.
 
-    At 20 and 60 m, where B08 is not delivered, nir is B8A.
+    At 20 and 60 m, where B08 is not delivered, nir is B8A, unless that is asked for by its own name, nir08.
     """
     resolution = 10 if resolution is None else resolution
+    bands = CORE_BANDS if bands is None else bands
     document = scene.files[0]
     product = read_metadata(folder, document)
     prefix = document[: -len(document.rpartition("/")[2])]
-    available = _layers(product, prefix, resolution)
-    layers = choose(scene, available, CORE_BANDS if bands is None else bands)
+    layers = choose(scene, _layers(product, prefix, resolution, nir="nir08" not in bands), bands)
     return Plan(
         layers,
         _quality(product, prefix, resolution),
@@ -193,7 +197,7 @@ def _images(root: Element, where: str) -> dict[tuple[str, int], str]:
     return images
 
 
-def _layers(product: Product, prefix: str, resolution: int) -> list[Layer]:
+def _layers(product: Product, prefix: str, resolution: int, *, nir: bool) -> list[Layer]:
     delivered = {code for code, metres in product.images if metres == resolution}
     layers = []
     for band in _BANDS:
@@ -202,10 +206,10 @@ def _layers(product: Product, prefix: str, resolution: int) -> list[Layer]:
         if product.offsets and band.id not in product.offsets:
             raise SceneError(f"{product.product_id}: the metadata gives offsets for other bands, none for {band.code}")
         # B8A stands in where the grid has no B08
-        nir = band.code == "B8A" and "B08" not in delivered
+        stands_in = nir and band.code == "B8A" and "B08" not in delivered
         layers.append(
             Layer(
-                "nir" if nir else band.common_name,
+                "nir" if stands_in else band.common_name,
                 prefix + product.images[band.code, resolution],
                 f"{'Surface' if product.level == 'L2A' else 'Top-of-atmosphere'} reflectance, {band.code}",
                 scale=1 / product.quantification,

@@ -27,13 +27,20 @@ from darts_core.synthetic.safe_metadata import (
 )
 from darts_core.synthetic.surface import BANDS, Surface, surface
 
-_FILES: Mapping[int, Mapping[str, str]] = MappingProxyType(
+_FILES: Mapping[int, Mapping[str, Mapping[str, float]]] = MappingProxyType(
     {
-        10: {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir"},
-        20: {"B05": "rededge", "B8A": "nir", "B11": "swir"},
+        10: {"B02": {"blue": 1}, "B03": {"green": 1}, "B04": {"red": 1}, "B08": {"nir": 1}},
+        20: {
+            "B05": {"rededge": 1},
+            "B06": {"rededge": 0.4, "nir": 0.6},
+            "B07": {"rededge": 0.1, "nir": 0.9},
+            "B8A": {"nir": 1},
+            "B11": {"swir": 1},
+            "B12": {"swir": 0.7},
+        },
     }
 )
-"""Spectral bands by resolution, and the synthetic band that each one shows."""
+"""Spectral bands by resolution, and the synthetic bands that each one is made of, by weight."""
 _NOISE = 0.0015
 _SHADOW, _VEGETATION, _BARE, _WATER, _MEDIUM_CLOUD, _CLOUD, _SNOW = 3, 4, 5, 6, 8, 9, 11
 _PATH_REFLECTANCE = (0.062, 0.034, 0.017, 0.012, 0.006, 0.001)
@@ -74,8 +81,9 @@ def write_sentinel2_safe(
     """Write one Sentinel-2 scene.
 
     The folder has the official names and layout. It holds digital numbers (reflectance * 10000 + 1000, 0 nodata),
-    uint16, lossless: B02 B03 B04 B08 at 10 m, B05 B8A B11 at 20 m, the true colour image, and for L2A also AOT and
-    WVP at 10 m and the scene classification SCL (uint8) at 20 m. The granule is the stretch of the tile in `bounds`.
+    uint16, lossless: B02 B03 B04 B08 at 10 m, B05 B06 B07 B8A B11 B12 at 20 m, the true colour image, and for L2A
+    also AOT and WVP at 10 m and the scene classification SCL (uint8) at 20 m. The granule is the stretch of the tile
+    in `bounds`.
 
     Args:
         folder: where the `.SAFE` folder goes; made if missing. A product of the same name is written over.
@@ -123,8 +131,8 @@ def _write_images(safe: Path, product: SafeProduct, looks: dict[int, _Look]) -> 
     written = []
     for resolution, names in _FILES.items():
         look = looks[resolution]
-        for name, band in names.items():
-            numbers = _digital_numbers(look, BANDS.index(band), product.level)
+        for name, weights in names.items():
+            numbers = _digital_numbers(look, weights, product.level)
             written.append(_image(safe, product, name, resolution, numbers[None], look.grid))
     look = looks[10]
     written.append(_image(safe, product, "TCI", 10, _true_color(look), look.grid))
@@ -138,10 +146,14 @@ def _write_images(safe: Path, product: SafeProduct, looks: dict[int, _Look]) -> 
     return sorted(written)
 
 
-def _digital_numbers(look: _Look, band: int, level: str) -> np.ndarray:
-    reflectance = look.reflectance[band]
-    if level == Level.L1C:
-        reflectance = _PATH_REFLECTANCE[band] + _TRANSMITTANCE[band] * reflectance
+def _digital_numbers(look: _Look, weights: Mapping[str, float], level: str) -> np.ndarray:
+    reflectance = np.zeros(look.missing.shape, np.float32)
+    for name, weight in weights.items():
+        band = BANDS.index(name)
+        seen = look.reflectance[band]
+        if level == Level.L1C:
+            seen = _PATH_REFLECTANCE[band] + _TRANSMITTANCE[band] * seen
+        reflectance += weight * seen
     numbers = np.clip(np.rint(reflectance * QUANTIFICATION - OFFSET), 1, 65534)
     return np.where(look.missing, 0, numbers).astype(np.uint16)
 

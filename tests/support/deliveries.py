@@ -24,6 +24,29 @@ def write_delivery(folder: Path, tile: str, *, bands: Sequence[str] = BANDS, crs
     return raster
 
 
+def write_raster(
+    path: Path,
+    values: np.ndarray,
+    names: Sequence[str | None] = (),
+    *,
+    scale: float | None = None,
+    offset: float = 0.0,
+    **profile: object,
+) -> Path:
+    """A GeoTIFF of `values` (bands, y, x) at 10 m, described as told."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = dict(zip(("count", "height", "width"), values.shape, strict=True))
+    place = {"crs": "EPSG:32631", "transform": from_origin(500000, 5700000, 10, 10)}
+    with rasterio.open(path, "w", **{"driver": "GTiff", "dtype": values.dtype, **shape, **place, **profile}) as target:
+        target.write(values)
+        for number, name in enumerate(names, start=1):
+            if name is not None:
+                target.set_band_description(number, name)
+        if scale is not None:
+            target.scales, target.offsets = (scale,) * len(values), (offset,) * len(values)
+    return path
+
+
 def key_of(tile: str) -> str:
     """The partition key of a delivery."""
     return f"{tile}_20210821T210019_made-up"

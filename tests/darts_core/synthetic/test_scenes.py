@@ -45,7 +45,7 @@ def test_same_seed_same_bytes_other_seed_others(small_landscape: Landscape, tmp_
         write_planet_order(tmp_path / name / "order", small_landscape, SMALL, NOON, seed)
     first, again, other = (_digests(tmp_path / name) for name in "abc")
     assert first == again
-    assert len(first) == 11 + 3 + 4
+    assert len(first) == 14 + 3 + 4
     images = [name for name in first if name.endswith((".jp2", ".tif")) and name in other]
     assert images
     assert all(first[name] != other[name] for name in images)
@@ -55,7 +55,7 @@ def test_same_seed_same_bytes_other_seed_others(small_landscape: Landscape, tmp_
     ("name", "resolution", "dtype", "count"),
     [
         *((band, 10, "uint16", 1) for band in ("B02", "B03", "B04", "B08", "AOT", "WVP")),
-        *((band, 20, "uint16", 1) for band in ("B05", "B8A", "B11")),
+        *((band, 20, "uint16", 1) for band in ("B05", "B06", "B07", "B8A", "B11", "B12")),
         ("TCI", 10, "uint8", 3),
         ("SCL", 20, "uint8", 1),
     ],
@@ -191,7 +191,7 @@ def test_l1c_has_one_image_folder_and_no_classification(small_landscape: Landsca
     safe = write_sentinel2_safe(tmp_path, small_landscape, SMALL, NOON, 1, level="L1C", cloud_cover=0)
     surface_level = write_sentinel2_safe(tmp_path, small_landscape, SMALL, NOON, 1, cloud_cover=0)
     names = {path.stem.split("_")[-1] for path in safe.glob("GRANULE/*/IMG_DATA/*.jp2")}
-    assert names == {"B02", "B03", "B04", "B05", "B08", "B8A", "B11", "TCI"}
+    assert names == {"B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12", "TCI"}
     product = ElementTree.parse(safe / "MTD_MSIL1C.xml").getroot()
     assert product.tag.endswith("Level-1C_User_Product")
     assert product.findtext(".//QUANTIFICATION_VALUE") == "10000"

@@ -1,0 +1,61 @@
+"""Digital numbers as reflectance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from darts_core import contracts
+from darts_core.contracts import Variable
+from darts_core.grids import pixelwise
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How the numbers of a band become reflectance: number * scale + offset."""
+
+    scale: float
+    offset: float = 0.0
+    nodata: np.generic | None = None
+    """Of the numbers' dtype; None where every number counts."""
+
+    @classmethod
+    def of(cls, attrs: Mapping[Any, Any]) -> Packing:
+        """From the CF attributes `scale_factor`, `add_offset` and `_FillValue`."""
+        return cls(attrs["scale_factor"], attrs.get("add_offset", 0.0), attrs.get("_FillValue"))
+
+    def held(self, numbers: np.ndarray) -> np.ndarray:
+        """bool of the same shape: True = data. Numbers that are not finite are never data."""
+        held = np.isfinite(numbers) if numbers.dtype.kind == "f" else np.ones(numbers.shape, bool)
+        if self.nodata is not None:
+            held &= numbers != self.nodata
+        return held
+
+    def reflectance(self, numbers: np.ndarray, row: Variable) -> np.ndarray:
+        """float32 of the same shape, NaN where no data, clipped to what `row` can store."""
+        values = numbers.astype(np.float32)
+        values *= np.float32(self.scale)
+        values += np.float32(self.offset)
+        np.clip(values, *row.decode(np.array(row.codes, row.disk)), out=values)
+        values[~self.held(numbers)] = np.nan
+        return values
+
+
+def reflectance(raw: xr.Dataset) -> xr.Dataset:
+    """Surface or top-of-atmosphere reflectance of the four bands.
+
+    Returns:
+        blue, green, red, nir: float32, NaN where the digital number is the declared nodata or not finite, clipped
+        to what the product can store (-0.0999..6.4535). A digital number of 0 that is not declared nodata is data.
+    """
+
+    def band(numbers: xr.DataArray, row: Variable) -> xr.DataArray:
+        packing = Packing.of(numbers.attrs)
+        return pixelwise(lambda block: packing.reflectance(block, row), numbers, dtype="float32")
+
+    # coordinates of the bands only: quality layers may have an axis of their own
+    return xr.Dataset({row.name: band(raw[row.name], row) for row in contracts.REFLECTANCE})
