@@ -7,6 +7,7 @@ from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.progress import logged
 from darts_assets.stored import collected
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
@@ -16,7 +17,7 @@ from io_managers.base import StoreResource, version_of
 from resources.accelerator import Accelerator
 from resources.models import ModelStore, ReleasedModel
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 class SegmentConfig(SegmentParameters, dg.Config):
@@ -62,7 +63,7 @@ def segmentation_probabilities(
         parameters={},
         make=lambda: {
             model.name: _made_before(products, context.partition_key, model.name, rasters[model.name])
-            or _predicted(model, preprocessed, sr_geotiff, config, accelerator)
+            or _predicted(context, model, preprocessed, sr_geotiff, config, accelerator)
             for model in released
         },
         summarize=lambda product: {**summarize_probabilities(product), "rasters": rasters},
@@ -78,6 +79,7 @@ def _made_before(store: Store, partition: str, model: str, raster: str) -> Versi
 
 
 def _predicted(
+    context: dg.AssetExecutionContext,
     model: ReleasedModel,
     native: Dataset,
     super_resolved: Dataset,
@@ -87,4 +89,4 @@ def _predicted(
     from darts_core.segmentation import Segmenter
 
     segmenter = Segmenter.load(model.path, device=accelerator.resolve(), name=model.name)
-    return segmenter.stream(native, super_resolved, parameters)
+    return segmenter.stream(native, super_resolved, parameters, progress=logged(context.log))

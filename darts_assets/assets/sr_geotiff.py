@@ -4,6 +4,7 @@ import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.progress import logged
 from darts_assets.summaries import summarize_scene
 from darts_assets.types import Dataset, StoredShards
 from io_managers.base import StoreResource
@@ -15,7 +16,7 @@ from io_managers.base import StoreResource
     group_name="g2_super_resolution",
     kinds={"geotiff"},
     io_manager_key="cog",
-    code_version="1",
+    code_version="2",
     metadata={"contract": "super_resolved"},
 )
 def sr_geotiff(
@@ -29,6 +30,6 @@ def sr_geotiff(
         store.open(),
         inputs={"preprocessed": preprocessed, "sr_patches": sr_patches},
         parameters={},
-        make=lambda: stitch(sr_patches.shards, preprocessed),
+        make=lambda: stitch(sr_patches.shards, preprocessed, progress=logged(context.log)),
         summarize=summarize_scene,
     )

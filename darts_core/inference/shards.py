@@ -7,9 +7,9 @@ and `numbers` (window,), their numbers in the plan. `index.json` beside the shar
 from __future__ import annotations
 
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,8 @@ from darts_core.errors import DartsError
 from darts_core.windows import Plan, Ramp, Shard, shards
 
 INDEX = "index.json"
-CHUNK_BYTES = 16 * 1024**2
+CHUNK_BYTES = 8 * 1024**2
 
-Predict = Callable[[Sequence[int]], Iterator[tuple[int, np.ndarray]]]
-"""From numbers of windows to numbers with float32 physical (bands, height, width), in the same order."""
 Publish = Callable[[str], None]
 """Told the name of a file or folder under the staging folder that is whole and may be moved away."""
 
@@ -56,7 +54,7 @@ class ShardSet:
 
     @classmethod
     def open(cls, root: str | Path | Mapping[str, bytes]) -> ShardSet:
-        """Open what `write_shards` wrote.
+        """Open what `ShardWriter` and `write_index` wrote.
 
         Raises:
             ShardError: no index there.
@@ -68,12 +66,35 @@ class ShardSet:
             raise ShardError(f"{root} has no {INDEX}, so it holds no finished patch shards") from error
         return cls(root, **_parse(json.loads(text)))
 
-    def read(self, shard: Shard) -> Iterator[tuple[int, np.ndarray]]:
-        """Numbers in the plan and codes (bands, height, width) of a shard's windows, ascending.
+    def numbers(self) -> list[int]:
+        """Numbers in the plan of all windows that are stored, ascending."""
+        return [number for shard in self.shards for number in self._open(shard)[0].tolist()]
+
+    def windows(self, order: Sequence[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbers in the plan and codes (bands, height, width) of windows, in this order; of all where None.
+
+        Neighbours in a shard that follow one another are read together.
 
         Raises:
-            ShardError: the shard is missing or a piece of it is.
+            ShardError: a shard is missing, a piece of it is, or it does not hold a window.
         """
+        opened: dict[str, tuple[np.ndarray, zarr.Array]] = {}
+        starts = [shard.first for shard in self.shards]
+        for run in _runs(self.numbers() if order is None else order, set(starts)):
+            shard = self.shards[bisect_right(starts, run[0]) - 1]
+            if shard.name not in opened:
+                opened[shard.name] = self._open(shard)
+            numbers, windows = opened[shard.name]
+            first = int(np.searchsorted(numbers, run[0]))
+            stop = min(first + len(run), len(numbers))
+            if numbers[first:stop].tolist() != run:
+                raise ShardError(f"Shard {shard.name} of {self.root} does not hold the windows {run[0]} to {run[-1]}")
+            step = windows.chunks[0]
+            for start in range(first - first % step, stop, step):
+                part = slice(max(start, first), min(start + step, stop))
+                yield from zip(numbers[part].tolist(), np.asarray(windows[part]), strict=True)
+
+    def _open(self, shard: Shard) -> tuple[np.ndarray, zarr.Array]:
         try:
             group = zarr.open_group(self._place(shard), mode="r")
             numbers, windows = group["numbers"], group["windows"]
@@ -82,21 +103,24 @@ class ShardSet:
         if not isinstance(numbers, zarr.Array) or not isinstance(windows, zarr.Array):
             raise ShardError(f"Shard {shard.name} of {self.root} holds groups where arrays should be")
         _refuse_holes(shard, numbers, windows)
-        places = np.asarray(numbers[:])
-        step = windows.chunks[0]
-        for start in range(0, len(places), step):
-            codes = np.asarray(windows[start : start + step])
-            yield from zip(places[start : start + step].tolist(), codes, strict=True)
+        return np.asarray(numbers[:]), windows
 
     def _place(self, shard: Shard) -> Any:
         if isinstance(self.root, (str, Path)):
             return Path(self.root) / shard.name
         return self.root.fs.get_mapper(f"{self.root.root}/{shard.name}")
 
-    def windows(self) -> Iterator[tuple[int, np.ndarray]]:
-        """All windows in the order of the plan, as `read` gives them."""
-        for shard in self.shards:
-            yield from self.read(shard)
+
+def _runs(order: Sequence[int], starts: Collection[int]) -> Iterator[list[int]]:
+    """Cut an order of windows where it jumps, or goes from one shard into the next."""
+    run: list[int] = []
+    for number in order:
+        if run and (number != run[-1] + 1 or number in starts):
+            yield run
+            run = []
+        run.append(number)
+    if run:
+        yield run
 
 
 def _row(product: str, band: str):  # type: ignore[no-untyped-def]
@@ -165,11 +189,6 @@ def _refuse_holes(shard: Shard, *arrays: zarr.Array) -> None:
             )
 
 
-def missing_shards(done: Collection[str], planned: Sequence[Shard]) -> list[Shard]:
-    """The shards that are still to be computed."""
-    return [shard for shard in planned if shard.name not in done]
-
-
 def plan_shards(plan: Plan, product: str, bands: tuple[str, ...], target: int | None = None) -> tuple[Shard, ...]:
     """Cut a plan into shards of about `target` bytes of codes (256 MB by default)."""
     itemsize = np.dtype(_row(product, bands[0]).disk).itemsize
@@ -177,58 +196,107 @@ def plan_shards(plan: Plan, product: str, bands: tuple[str, ...], target: int | 
     return shards(plan, window) if target is None else shards(plan, window, target)
 
 
-def write_shards(
-    wanted: ShardSet,
-    predict: Predict,
-    occupied: Sequence[int],
-    publish: Publish,
-    done: Collection[str] = (),
-) -> ShardSet:
-    """Compute the shards that are not done, each written whole under `wanted.root`, then published.
+@dataclass(slots=True)
+class ShardWriter:
+    """Takes predicted windows one after the other; each shard is written whole, then published."""
 
-    Args:
-        wanted: root (an existing local folder), plan, contract and shards.
-        predict: computes windows; called once a shard.
-        occupied: ascending numbers of the windows with a valid pixel; only these are predicted and stored.
-        publish: called after each shard, and last with `index.json`.
-        done: names that were published before; they are not computed again.
-    """
-    root = Path(wanted.root)
-    for shard in missing_shards(done, wanted.shards):
-        numbers = [number for number in occupied if number in shard.windows]
-        _write(root / shard.name, wanted, numbers, predict(numbers))
-        publish(shard.name)
-    if INDEX not in done:
-        (root / INDEX).write_text(json.dumps(_describe(wanted), indent=1))
-        publish(INDEX)
-    return wanted
+    wanted: ShardSet
+    """Its root is an existing local folder."""
+    shards: Sequence[Shard]
+    """Those to write, ascending."""
+    occupied: Sequence[int]
+    """Numbers of the windows with a valid pixel, ascending; only these are predicted and stored."""
+    publish: Publish
+    _waiting: list[_OpenShard] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._waiting = [_OpenShard(self.wanted, shard, within(shard, self.occupied)) for shard in self.shards]
+        self._publish_whole()
+
+    @property
+    def numbers(self) -> list[int]:
+        """The windows that are still to come, in the order in which `add` takes them."""
+        return [number for shard in self._waiting for number in shard.numbers[shard.held :]]
+
+    def add(self, number: int, codes: np.ndarray) -> None:
+        """Take the next window: codes (bands, height, width).
+
+        Raises:
+            ShardError: another window was to come.
+        """
+        if not self._waiting or self._waiting[0].next != number:
+            expected = self._waiting[0].next if self._waiting else "no further window"
+            raise ShardError(f"Expected the window {expected}, received {number}")
+        self._waiting[0].add(codes)
+        self._publish_whole()
+
+    def _publish_whole(self) -> None:
+        while self._waiting and self._waiting[0].whole:
+            finished = self._waiting.pop(0)
+            finished.close()
+            self.publish(finished.shard.name)
 
 
-def _write(path: Path, wanted: ShardSet, numbers: Sequence[int], windows: Iterator[tuple[int, np.ndarray]]) -> None:
-    row, plan = _row(wanted.product, wanted.bands[0]), wanted.plan
-    shape = len(wanted.bands), plan.window[0] * plan.factor, plan.window[1] * plan.factor
-    itemsize = np.dtype(row.disk).itemsize
-    step = max(1, CHUNK_BYTES // (int(np.prod(shape)) * itemsize))
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-    store = group.create_array(
-        "windows",
-        shape=(len(numbers), *shape),
-        chunks=(step, *shape),
-        dtype=row.disk,
-        fill_value=row.nodata,
-        dimension_names=("window", "band", "y", "x"),
-        compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec()),
-        config={"write_empty_chunks": True},
-    )
-    for start in range(0, len(numbers), step):
-        expected = list(numbers[start : start + step])
-        held = list(islice(windows, len(expected)))
-        if [number for number, _ in held] != expected:
-            raise ShardError(f"Expected the windows {expected}, predicted {[number for number, _ in held]}")
-        store[start : start + len(held)] = np.stack([row.encode(values) for _, values in held])
-    group.create_array(
-        "numbers",
-        data=np.array(numbers, np.int64),
-        dimension_names=("window",),
-        config={"write_empty_chunks": True},
-    )
+def within(shard: Shard, occupied: Sequence[int]) -> list[int]:
+    """Those of the ascending numbers that lie in a shard."""
+    return list(occupied[bisect_left(occupied, shard.first) : bisect_left(occupied, shard.stop)])
+
+
+def write_index(made: ShardSet, publish: Publish) -> None:
+    """Write what `ShardSet.open` reads; to be called when every shard is published."""
+    (Path(made.root) / INDEX).write_text(json.dumps(_describe(made), indent=1))
+    publish(INDEX)
+
+
+class _OpenShard:
+    """A shard under construction: windows gather to one chunk, then the chunk is written."""
+
+    def __init__(self, wanted: ShardSet, shard: Shard, numbers: list[int]) -> None:
+        self.shard, self.numbers, self.held = shard, numbers, 0
+        self._wanted = wanted
+        self._gathered: list[np.ndarray] = []
+        self._array: zarr.Array | None = None
+
+    @property
+    def next(self) -> int:
+        return self.numbers[self.held]
+
+    @property
+    def whole(self) -> bool:
+        return self.held == len(self.numbers)
+
+    def add(self, codes: np.ndarray) -> None:
+        self._gathered.append(codes)
+        self.held += 1
+        if self._array is None:
+            self._array = self._create()
+        if len(self._gathered) == self._array.chunks[0] or self.whole:
+            self._array[self.held - len(self._gathered) : self.held] = np.stack(self._gathered)
+            self._gathered = []
+
+    def close(self) -> None:
+        if self._array is None:
+            self._create()
+
+    def _create(self) -> zarr.Array:
+        wanted, plan = self._wanted, self._wanted.plan
+        row = _row(wanted.product, wanted.bands[0])
+        shape = len(wanted.bands), plan.window[0] * plan.factor, plan.window[1] * plan.factor
+        step = max(1, CHUNK_BYTES // (int(np.prod(shape)) * np.dtype(row.disk).itemsize))
+        group = zarr.open_group(Path(wanted.root) / self.shard.name, mode="w", zarr_format=3)
+        group.create_array(
+            "numbers",
+            data=np.array(self.numbers, np.int64),
+            dimension_names=("window",),
+            config={"write_empty_chunks": True},
+        )
+        return group.create_array(
+            "windows",
+            shape=(len(self.numbers), *shape),
+            chunks=(step, *shape),
+            dtype=row.disk,
+            fill_value=row.nodata,
+            dimension_names=("window", "band", "y", "x"),
+            compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec()),
+            config={"write_empty_chunks": True},
+        )

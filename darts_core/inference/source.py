@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -62,7 +62,8 @@ class DatasetSource:
         return ~np.isnan(self.read(window)).any(axis=0)
 
     def _part(self, names: list[str], window: Window) -> xr.Dataset:
-        return self.dataset[names].isel(y=window.rows, x=window.cols).compute()
+        # threads of `Feed` call this beside each other; dask's own would add memory and no speed
+        return self.dataset[names].isel(y=window.rows, x=window.cols).compute(scheduler="synchronous")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,47 +133,6 @@ def fill_nodata(values: np.ndarray, reach: int) -> np.ndarray:
         filled[reached] = (total[reached] / known[reached]).astype(np.float32)
         missing &= ~reached
     return filled
-
-
-READ_AHEAD_BYTES = 64 * 1024**2
-
-
-@dataclass(slots=True)
-class ReadAhead:
-    """A source that reads wide pieces of a window row at once and cuts the windows from them.
-
-    Small windows from a chunked dataset cost more in look-ups than in bytes; in row-major order this reads each
-    pixel of a window row once.
-    """
-
-    inner: WindowSource
-    budget: int = READ_AHEAD_BYTES
-    """Bytes of float32 kept."""
-    _held: tuple[Window, np.ndarray] | None = field(default=None, init=False)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.inner.shape
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        return self.inner.bands
-
-    def read(self, window: Window) -> np.ndarray:
-        if self._held is None or not self._held[0].contains(window):
-            piece = self._piece(window)
-            self._held = piece, self.inner.read(piece)
-        piece, values = self._held
-        rows, cols = window.within(piece)
-        return values[:, rows, cols]
-
-    def _piece(self, window: Window) -> Window:
-        across = self.budget // (4 * len(self.bands) * window.height)
-        width = max(window.width, min(across, self.shape[1] - window.col))
-        return Window(window.row, window.col, window.height, width)
-
-    def valid(self, window: Window) -> np.ndarray:
-        return self.inner.valid(window)
 
 
 def occupied(source: WindowSource, plan: Plan) -> list[int]:

@@ -13,11 +13,12 @@ import xarray as xr
 from darts_core import contracts
 from darts_core.contracts import ContractError
 from darts_core.grids import Grid
+from darts_core.inference.blocks import Block
 from darts_core.inference.device import resolve_device
 from darts_core.inference.geotiff import RasterStream, contract_rows
-from darts_core.inference.mosaic import Encode, RowBlock, mosaic
+from darts_core.inference.mosaic import mosaic, visiting_order
 from darts_core.inference.predict import predict
-from darts_core.inference.source import DatasetSource, NormalizedSource, WindowSource
+from darts_core.inference.source import DatasetSource, NormalizedSource, WindowSource, occupied
 from darts_core.manifests import file_digest
 from darts_core.segmentation.checkpoint import (
     CheckpointConfig,
@@ -110,8 +111,10 @@ class Segmenter:
             ContractError: the scene lacks a band.
         """
         source, scene = self._source(dataset, super_resolved)
-        blocks = self._blocks(source, parameters or SegmentParameters(), progress, None)
-        values = np.concatenate([block.data[0] for block in blocks])
+        values = np.empty(source.shape, np.float32)
+        for block in self._blocks(source, parameters or SegmentParameters(), progress):
+            _, rows, cols = block.data.shape
+            values[block.row : block.row + rows, block.col : block.col + cols] = block.data[0]
         bare = xr.Dataset({self.variable: (("y", "x"), values)}, coords=scene.coords)
         return contracts.conform(bare, PRODUCT, self._data_source)
 
@@ -129,8 +132,9 @@ class Segmenter:
         chosen = parameters or SegmentParameters()
         self._plan(source, chosen)
 
-        def blocks() -> Iterator[RowBlock]:
-            return self._blocks(source, chosen, progress, encode)
+        def blocks() -> Iterator[Block]:
+            for block in self._blocks(source, chosen, progress):
+                yield Block(block.row, block.col, encode(block.data))
 
         return RasterStream(
             PRODUCT,
@@ -161,20 +165,18 @@ class Segmenter:
         return plan(*source.shape, window=(size, size), overlap=overlap, ramp=parameters.ramp)
 
     def _blocks(
-        self,
-        source: WindowSource,
-        parameters: SegmentParameters,
-        progress: Progress | None,
-        encode: Encode | None,
-    ) -> Iterator[RowBlock]:
+        self, source: WindowSource, parameters: SegmentParameters, progress: Progress | None
+    ) -> Iterator[Block]:
+        """Probabilities as float32, NaN where the scene is not valid."""
         patches = self._plan(source, parameters)
         probabilities = predict(
             self.module,
             NormalizedSource(source),
             patches,
+            windows=visiting_order(patches, 1, occupied(source, patches)),
             batch_size=parameters.batch_size,
             device=self.device,
             multiple=MULTIPLE,
             progress=progress,
         )
-        return mosaic(probabilities, patches, 1, valid=source.valid, encode=encode)
+        return mosaic(probabilities, patches, 1, nodata=np.nan, valid=source.valid, dtype="float32")

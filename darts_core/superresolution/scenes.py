@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 from affine import Affine
 
 from darts_core.contracts import ContractError
 from darts_core.grids import Grid
+from darts_core.inference.blocks import Block
+from darts_core.inference.codes import encoder
 from darts_core.inference.device import resolve_device
+from darts_core.inference.feed import Observe
 from darts_core.inference.geotiff import RasterStream, blocks_of, contract_rows
-from darts_core.inference.mosaic import RowBlock, mosaic
-from darts_core.inference.predict import predict
-from darts_core.inference.shards import Publish, ShardSet, plan_shards, write_shards
-from darts_core.inference.source import VALID, DatasetSource, FilledSource, occupied
+from darts_core.inference.mosaic import mosaic, visiting_order
+from darts_core.inference.predict import Encode, predict
+from darts_core.inference.shards import (
+    INDEX,
+    Publish,
+    ShardSet,
+    ShardWriter,
+    plan_shards,
+    within,
+    write_index,
+)
+from darts_core.inference.source import VALID, DatasetSource, FilledSource, WindowSource, occupied
 from darts_core.superresolution.parameters import SuperResolveParameters
-from darts_core.superresolution.upscalers import Upscaler
-from darts_core.windows import Plan, Progress, plan
+from darts_core.superresolution.reach import expected_seam
+from darts_core.superresolution.upscalers import Upscaler, forward_on, require_fit
+from darts_core.windows import Plan, PlanError, Progress, Shard, Window, plan
+
+Valid = Callable[[Window], np.ndarray]
+
+FAR = 16
+"""Pixels over which nodata is filled for a model without a measured reach."""
 
 PRODUCT = "super_resolved"
 
@@ -31,7 +50,8 @@ def is_needed(preprocessed: xr.Dataset, parameters: SuperResolveParameters) -> b
     Raises:
         GridError: no CRS, or one whose pixels have no size in metres.
     """
-    return max(Grid.of(preprocessed).metres()) > parameters.target_resolution * (1 + parameters.tolerance)
+    wanted = parameters.target_resolution
+    return wanted is None or max(Grid.of(preprocessed).metres()) > wanted * (1 + parameters.tolerance)
 
 
 def super_resolve(
@@ -40,30 +60,110 @@ def super_resolve(
     parameters: SuperResolveParameters,
     *,
     device: str = "cpu",
+    first: int | None = None,
     progress: Progress | None = None,
+    observe: Observe | None = None,
 ) -> RasterStream:
     """The reflectance bands of a scene at the model's resolution, predicted while they are written.
 
     Args:
         preprocessed: memory form of the preprocessed contract, lazy or not.
         device: torch's name of the device that predicts.
+        first: predict no more than this many windows; what they do not cover is nodata.
         progress: told the windows done and in all.
+        observe: told at the end how the reading ahead fared.
 
     Returns:
         A stream of the product `super_resolved`: uint16 codes, nodata where the scene is not valid. A scene that is
         fine enough already passes unchanged.
     """
     if not is_needed(preprocessed, parameters):
-        return _unchanged(preprocessed, upscaler.bands)
+        return _unchanged(preprocessed, upscaler.bands_out)
+    work = plan_patches(preprocessed, upscaler, parameters)
+    chosen = work.occupied[:first]
+
+    def windows() -> Iterator[tuple[int, torch.Tensor]]:
+        order = visiting_order(work.plan, len(work.bands), chosen)
+        return work.predict(order, device, progress, observe)
+
+    return _stream(preprocessed, work.bands, work.plan, upscaler.name, windows, work.source.valid)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchWork:
+    """What it takes to predict the windows of one scene: known before the first one, the same on every rank."""
+
+    source: WindowSource
+    plan: Plan
+    upscaler: Upscaler
+    parameters: SuperResolveParameters
+    occupied: list[int]
+    """Numbers of the windows with a valid pixel, ascending."""
+    shards: tuple[Shard, ...]
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the predicted bands."""
+        return self.upscaler.bands_out
+
+    def written_to(self, staging: Path) -> ShardSet:
+        """The shards as they will lie under `staging`."""
+        return ShardSet(staging, self.plan, PRODUCT, self.bands, self.shards, self.upscaler.name)
+
+    def predict(
+        self,
+        windows: Sequence[int],
+        device: str,
+        progress: Progress | None = None,
+        observe: Observe | None = None,
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Numbers and codes (bands, height, width) of windows, in this order; the tensors lie on `device`."""
+        return predict(
+            forward_on(self.upscaler, resolve_device(device)),
+            self.source,
+            self.plan,
+            windows=windows,
+            batch_size=self.batch_size,
+            device=device,
+            seed=self.seed,
+            encode=self.encode,
+            progress=progress,
+            observe=observe,
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Windows that go through the model at once on an accelerator."""
+        return self.parameters.batch_size or self.upscaler.batch
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of a stochastic model; None for one that is not."""
+        return self.parameters.seed if self.upscaler.stochastic else None
+
+    @property
+    def encode(self) -> Encode:
+        """Reflectance as codes of the product, where the model left it."""
+        return encoder(contract_rows(PRODUCT, self.bands)[0])
+
+
+def plan_patches(
+    preprocessed: xr.Dataset,
+    upscaler: Upscaler,
+    parameters: SuperResolveParameters,
+    shard_bytes: int | None = None,
+) -> PatchWork:
+    """Lay the windows of a scene that needs super-resolution, and find those with a valid pixel.
+
+    Raises:
+        ContractError: the scene lacks a band of the model.
+        PlanError: window, overlap and border do not cover the scene.
+    """
+    source = DatasetSource(preprocessed, upscaler.bands)
     tiling = plan_windows(preprocessed, upscaler, parameters)
-    encode = contract_rows(PRODUCT, upscaler.bands)[0].encode
-
-    def windows() -> Iterator[tuple[int, np.ndarray]]:
-        source = DatasetSource(preprocessed, upscaler.bands)
-        predicted = _predict(source, upscaler, tiling, parameters, device, occupied(source, tiling), progress)
-        return ((number, encode(values)) for number, values in predicted)
-
-    return _stream(preprocessed, upscaler.bands, tiling, upscaler.name, windows)
+    shards = plan_shards(tiling, PRODUCT, upscaler.bands_out, shard_bytes)
+    filled = FilledSource(source, FAR if upscaler.reach is None else upscaler.reach)
+    return PatchWork(filled, tiling, upscaler, parameters, occupied(source, tiling), shards)
 
 
 def super_resolve_patches(
@@ -76,6 +176,7 @@ def super_resolve_patches(
     done: Collection[str] = (),
     device: str = "cpu",
     progress: Progress | None = None,
+    observe: Observe | None = None,
     shard_bytes: int | None = None,
 ) -> ShardSet:
     """Predict the windows of a scene into patch shards; `stitch` makes the raster of them.
@@ -85,27 +186,41 @@ def super_resolve_patches(
         publish: called with the name of each finished shard, and last with `index.json`.
         done: names published before, which are not computed again.
         progress: told the windows done and in all, those done before included.
+        observe: told at the end how the reading ahead fared.
         shard_bytes: about how large a shard becomes; 256 MB by default.
     """
-    grid = Grid.of(preprocessed)
-    if not is_needed(preprocessed, parameters):
+    if is_needed(preprocessed, parameters):
+        work = plan_patches(preprocessed, upscaler, parameters, shard_bytes)
+        wanted = work.written_to(staging)
+        write_patches(work, wanted, work.shards, publish, done=done, device=device, progress=progress, observe=observe)
+    else:
+        grid = Grid.of(preprocessed)
         whole = plan(*grid.shape, window=grid.shape, overlap=0)
-        unchanged = ShardSet(staging, whole, PRODUCT, upscaler.bands, (), upscaler.name)
-        return write_shards(unchanged, lambda _: iter(()), [], publish, done)
-    source = DatasetSource(preprocessed, upscaler.bands)
-    tiling = plan_windows(preprocessed, upscaler, parameters)
-    shards = plan_shards(tiling, PRODUCT, upscaler.bands, shard_bytes)
-    chosen = occupied(source, tiling)
-    finished = sum(number in shard.windows for shard in shards if shard.name in done for number in chosen)
+        wanted = ShardSet(staging, whole, PRODUCT, upscaler.bands_out, (), upscaler.name)
+    if INDEX not in done:
+        write_index(wanted, publish)
+    return wanted
 
-    def windows(numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        nonlocal finished
-        before, finished = finished, finished + len(numbers)
-        report = None if progress is None else lambda n, _: progress(before + n, len(chosen))
-        return _predict(source, upscaler, tiling, parameters, device, numbers, report)
 
-    wanted = ShardSet(staging, tiling, PRODUCT, upscaler.bands, shards, upscaler.name)
-    return write_shards(wanted, windows, chosen, publish, done)
+def write_patches(
+    work: PatchWork,
+    wanted: ShardSet,
+    shards: Sequence[Shard],
+    publish: Publish,
+    *,
+    done: Collection[str] = (),
+    device: str = "cpu",
+    progress: Progress | None = None,
+    observe: Observe | None = None,
+) -> None:
+    """Predict those of the shards that are not done; each is published when it is whole."""
+    writer = ShardWriter(wanted, [shard for shard in shards if shard.name not in done], work.occupied, publish)
+    numbers = writer.numbers
+    total = sum(len(within(shard, work.occupied)) for shard in shards)
+    before = total - len(numbers)
+    report = None if progress is None else lambda count, _: progress(before + count, total)
+    for number, codes in work.predict(numbers, device, report, observe):
+        writer.add(number, codes.cpu().numpy())
 
 
 def stitch(patches: ShardSet, preprocessed: xr.Dataset, *, progress: Progress | None = None) -> RasterStream:
@@ -113,7 +228,7 @@ def stitch(patches: ShardSet, preprocessed: xr.Dataset, *, progress: Progress | 
 
     Args:
         preprocessed: the scene that the patches were made from; gives the grid and the validity mask.
-        progress: told the windows done and in all of the plan.
+        progress: told the windows done and in all.
 
     Raises:
         ContractError: the patches are of another scene.
@@ -128,13 +243,15 @@ def stitch(patches: ShardSet, preprocessed: xr.Dataset, *, progress: Progress | 
     if not patches.shards:
         return _unchanged(preprocessed, patches.bands)
 
-    def windows() -> Iterator[tuple[int, np.ndarray]]:
-        for number, codes in patches.windows():
-            yield number, codes
+    def windows() -> Iterator[tuple[int, torch.Tensor]]:
+        order = visiting_order(tiling, len(patches.bands), patches.numbers())
+        for done, (number, codes) in enumerate(patches.windows(order), start=1):
+            yield number, torch.from_numpy(codes)
             if progress is not None:
-                progress(number + 1, len(tiling))
+                progress(done, len(order))
 
-    return _stream(preprocessed, patches.bands, tiling, patches.model, windows)
+    valid = DatasetSource(preprocessed, () if VALID in preprocessed else patches.bands).valid
+    return _stream(preprocessed, patches.bands, tiling, patches.model, windows, valid)
 
 
 def plan_windows(preprocessed: xr.Dataset, upscaler: Upscaler, parameters: SuperResolveParameters) -> Plan:
@@ -144,13 +261,13 @@ def plan_windows(preprocessed: xr.Dataset, upscaler: Upscaler, parameters: Super
         PlanError: window, overlap and border do not cover the scene.
     """
     border = upscaler.reach if parameters.border is None else parameters.border
-    if border < upscaler.reach:
-        warnings.warn(
-            f"Border {border} is less than the reach {upscaler.reach} of {upscaler.name}: where windows join, "
-            "pixels change by what the model makes of a window's edge. Leave the border out to avoid it",
-            stacklevel=2,
+    if border is None:
+        raise PlanError(
+            f"{upscaler.name} looks further than a window reaches, so no border avoids seams: choose one. With a "
+            f"border of {parameters.window // 8} pixels a seam of about "
+            f"{expected_seam(upscaler, parameters.window // 8):.1f} digital numbers is to be expected"
         )
-    return plan(
+    tiling = plan(
         preprocessed.sizes["y"],
         preprocessed.sizes["x"],
         window=(parameters.window, parameters.window),
@@ -159,26 +276,15 @@ def plan_windows(preprocessed: xr.Dataset, upscaler: Upscaler, parameters: Super
         ramp=parameters.ramp,
         factor=upscaler.factor,
     )
-
-
-def _predict(
-    source: DatasetSource,
-    upscaler: Upscaler,
-    tiling: Plan,
-    parameters: SuperResolveParameters,
-    device: str,
-    windows: Sequence[int],
-    progress: Progress | None,
-) -> Iterator[tuple[int, np.ndarray]]:
-    return predict(
-        upscaler.module.to(resolve_device(device)),
-        FilledSource(source, upscaler.reach),
-        tiling,
-        windows=windows,
-        batch_size=parameters.batch_size,
-        device=device,
-        progress=progress,
-    )
+    require_fit(upscaler, Grid.of(preprocessed), tiling.window)
+    if upscaler.reach is None or border < upscaler.reach:
+        seam = expected_seam(upscaler, border, tiling.overlap, tiling.ramp)
+        warnings.warn(
+            f"Border {border} is less than the reach of {upscaler.name}: where windows join, a seam of about "
+            f"{seam:.1f} digital numbers is to be expected. Leave the border out to avoid it",
+            stacklevel=2,
+        )
+    return tiling
 
 
 def _stream(
@@ -186,20 +292,14 @@ def _stream(
     bands: tuple[str, ...],
     tiling: Plan,
     model: str,
-    windows: Callable[[], Iterable[tuple[int, np.ndarray]]],
+    windows: Callable[[], Iterable[tuple[int, torch.Tensor]]],
+    valid: Valid,
 ) -> RasterStream:
     """Codes of windows, blended: the same whether they come from the model or from shards."""
     row = contract_rows(PRODUCT, bands)[0]
-    low, high = row.codes
 
-    def encode(codes: np.ndarray) -> np.ndarray:
-        rounded = np.clip(np.rint(codes), low, high)
-        rounded[np.isnan(codes)] = row.nodata
-        return rounded.astype(row.disk)
-
-    def blocks() -> Iterator[RowBlock]:
-        source = DatasetSource(preprocessed, bands)
-        return mosaic(windows(), tiling, len(bands), valid=source.valid, encode=encode)
+    def blocks() -> Iterator[Block]:
+        return mosaic(windows(), tiling, len(bands), nodata=row.nodata, valid=valid, dtype=row.disk)
 
     f = tiling.factor
     return RasterStream(

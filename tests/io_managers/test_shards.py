@@ -11,8 +11,8 @@ import pytest
 from support.conformance import IOManagerConformance
 from support.datasets import preprocessed_dataset
 
-from darts_core.inference.shards import ShardError, ShardSet
-from darts_core.store import Store
+from darts_core.inference.shards import ShardError, ShardSet, within
+from darts_core.store import Draft, Store
 from darts_core.superresolution import load_upscaler, super_resolve_patches
 from darts_core.superresolution.parameters import SuperResolveParameters
 from io_managers.shards import ShardsIOManager, StoredShards
@@ -21,7 +21,7 @@ Step = Callable[..., ShardSet]
 
 
 def patches(number: int, resolution: float = 10.0, **options: Any) -> Step:
-    """What `sr_patches` returns, with shards of one window row."""
+    """What predicts the patches, into shards of one window row."""
     scene = preprocessed_dataset(number, (36, 20), resolution=resolution)
     parameters = SuperResolveParameters(window=16, batch_size=4)
     return partial(super_resolve_patches, scene, load_upscaler("bicubic"), parameters, shard_bytes=1, **options)
@@ -44,6 +44,16 @@ def interrupted(step: Step, then: Callable[[], None]) -> Step:
     return write
 
 
+def stored(step: Step) -> Callable[[Draft], dict[str, Any]]:
+    """What the asset returns: `step` with the draft that is to be filled."""
+
+    def fill(draft: Draft) -> dict[str, Any]:
+        step(draft.folder, draft.publish, done=draft.published())
+        return {}
+
+    return fill
+
+
 @cache
 def expected(number: int) -> list[tuple[int, np.ndarray]]:
     with tempfile.TemporaryDirectory() as folder:
@@ -55,11 +65,11 @@ class TestPatches(IOManagerConformance):
 
     manager_class = ShardsIOManager
 
-    def value(self, number: int) -> Step:
-        return patches(number)
+    def value(self, number: int) -> Callable[[Draft], dict[str, Any]]:
+        return stored(patches(number))
 
-    def failing(self, then: Callable[[], None]) -> Step:
-        return interrupted(patches(2), then)
+    def failing(self, then: Callable[[], None]) -> Callable[[Draft], dict[str, Any]]:
+        return stored(interrupted(patches(2), then))
 
     def assert_same(self, read: StoredShards, number: int) -> None:
         assert read.shards.model == "bicubic"
@@ -76,11 +86,11 @@ def test_an_interrupted_run_computes_only_the_rest_to_the_same_bytes(store: Stor
         raise RuntimeError("the node was taken away")
 
     with pytest.raises(RuntimeError, match="the node was taken away"):
-        case.made(store, "v1", interrupted(patches(1), fail), 1)
-    case.made(store, "v1", patches(1, progress=lambda done, total: told.append((done, total))), 1)
+        case.made(store, "v1", stored(interrupted(patches(1), fail)), 1)
+    case.made(store, "v1", stored(patches(1, progress=lambda done, total: told.append((done, total)))), 1)
     resumed = case.current(store)
-    first = case.read(store).shards.shards[0]
-    in_first = len(list(case.read(store).shards.read(first)))
+    made = case.read(store).shards
+    in_first = len(within(made.shards[0], made.numbers()))
     assert told[0][0] > in_first > 0, "the first shard was not computed again"
     assert told[-1] == (len(expected(1)), len(expected(1)))
     case.make(store, "v2", 1)
@@ -89,7 +99,7 @@ def test_an_interrupted_run_computes_only_the_rest_to_the_same_bytes(store: Stor
 
 def test_a_scene_that_passes_unchanged_has_no_shards(store: Store) -> None:
     case = TestPatches()
-    case.made(store, "v1", patches(1, resolution=3.0), 0)
+    case.made(store, "v1", stored(patches(1, resolution=3.0)), 0)
     assert case.read(store).shards.shards == ()
     assert set(case.current(store).manifest.objects) == {"index.json"}
 

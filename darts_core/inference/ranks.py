@@ -1,0 +1,229 @@
+"""Prediction by Lightning over ranks: one process a device, each with shards of its own.
+
+Ranks never wait for one another but when they start and when all of their shards are published.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import torch
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.strategies import DDPStrategy
+
+from darts_core.dataflow import StageStatus
+from darts_core.errors import DartsError
+from darts_core.inference.feed import Batch, Feed
+from darts_core.inference.shards import ShardWriter
+from darts_core.windows import Shard
+
+WAIT = timedelta(days=30)
+"""How long a rank that is ready waits for the others before it takes them for lost."""
+
+
+class RanksError(DartsError):
+    """Ranks that were not started as the job asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Which rank this process is, and who started it."""
+
+    rank: int
+    ranks: int
+    here: int
+    """Ranks on this machine."""
+    environment: ClusterEnvironment
+    """How Lightning's ranks find each other."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of this rank, so that those of this machine share its cores."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // self.here)
+
+
+def placement(ranks: int) -> Placement:
+    """Where this process stands: started by torchrun, by Slurm, or by Lightning, which starts the other ranks itself.
+
+    Args:
+        ranks: how many there are to be.
+
+    Raises:
+        RanksError: there are more or fewer.
+    """
+    variables = os.environ
+    if TorchElasticEnvironment.detect():
+        found, here = int(variables["WORLD_SIZE"]), int(variables["LOCAL_WORLD_SIZE"])
+        place = Placement(int(variables["RANK"]), found, here, TorchElasticEnvironment())
+    elif SLURMEnvironment.detect():
+        found = int(variables["SLURM_NTASKS"])
+        here = found // int(variables.get("SLURM_NNODES", 1))
+        place = Placement(int(variables["SLURM_PROCID"]), found, here, SLURMEnvironment(auto_requeue=False))
+    else:
+        found = int(variables.get("WORLD_SIZE", ranks))
+        place = Placement(int(variables.get("LOCAL_RANK", 0)), found, found, LightningEnvironment())
+    if found != ranks:
+        raise RanksError(f"The job is for {ranks} ranks; {found} were started. Start as many as it says")
+    return place
+
+
+def share(shards: Sequence[Shard], occupied: Sequence[int], rank: int, ranks: int) -> tuple[Shard, ...]:
+    """The shards that one rank owns: contiguous, and about as many windows as every other rank's.
+
+    Args:
+        shards: all of a scene, ascending.
+        occupied: numbers of the windows to predict, ascending.
+    """
+    middles = [bisect_left(occupied, shard.first) + bisect_left(occupied, shard.stop) for shard in shards]
+    whole = max(2 * len(occupied), 1)
+    return tuple(
+        shard for shard, middle in zip(shards, middles, strict=True) if min(middle * ranks // whole, ranks - 1) == rank
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What one rank predicts of one scene."""
+
+    scene: str
+    """What errors call it."""
+    feed: Feed
+    """The windows that `writer` waits for, in its order."""
+    forward: Callable[[Batch], list[torch.Tensor]]
+    """Codes (bands, height, width) of each window of a batch, on the rank's device."""
+    writer: ShardWriter
+    before: int
+    """Windows of the rank's shards that were published before."""
+
+
+class Watch(Protocol):
+    """Told how a rank fares."""
+
+    def planned(self, device: str, total: int) -> None:
+        """Where the rank predicts, and the windows of all ranks and scenes."""
+
+    def progress(self, done: int, before: int) -> None:
+        """Windows of this rank that are predicted, and how many of them were before it started."""
+
+    def observe(self, stages: Sequence[StageStatus]) -> None:
+        """How the reading ahead of a scene fared."""
+
+    def finished(self) -> None:
+        """The rank has done its own and waits for the others."""
+
+
+Prepare = Callable[[torch.device, int], Sequence[Portion]]
+"""Loads the model onto a device and plans all scenes for the rank with this number."""
+
+
+class RankPrediction(LightningModule):
+    """Predicts the portions of one rank into shards."""
+
+    def __init__(self, prepare: Prepare, threads: int, watch: Watch) -> None:
+        super().__init__()
+        self._prepare, self._threads, self._watch = prepare, threads, watch
+
+    def predict_dataloader(self) -> _Batches:
+        torch.set_num_threads(self._threads)
+        portions = self._prepare(self.device, self.global_rank)
+        self._before = self._done = sum(portion.before for portion in portions)
+        return _Batches(portions)
+
+    def on_predict_start(self) -> None:
+        # Lightning's own handler waits for the other ranks, which may never answer
+        signal.signal(signal.SIGTERM, _leave)
+        self._watch.progress(self._done, self._before)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch
+
+    def predict_step(self, work: tuple[Portion, Batch]) -> None:
+        portion, batch = work
+        with _told_of(portion, batch):
+            for number, codes in zip(batch.numbers, portion.forward(batch), strict=True):
+                portion.writer.add(number, codes.cpu().numpy())
+        self._done += len(batch.numbers)
+        self._watch.progress(self._done, self._before)
+
+    def on_predict_end(self) -> None:
+        self._watch.finished()
+        self.trainer.strategy.barrier()
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """The batches of all portions, with the portion that each belongs to."""
+
+    portions: Sequence[Portion]
+
+    def __iter__(self) -> Iterator[tuple[Portion, Batch]]:
+        for portion in self.portions:
+            with _told_of(portion):
+                for batch in portion.feed:
+                    yield portion, batch
+
+
+@contextmanager
+def _told_of(portion: Portion, batch: Batch | None = None) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        which = f", windows {batch.numbers[0]} to {batch.numbers[-1]}" if batch else ""
+        error.add_note(f"in {portion.scene}{which}")
+        raise
+
+
+def _leave(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)
+
+
+def predict_ranks(place: Placement, device: str, prepare: Prepare, watch: Watch) -> None:
+    """Predict as one rank of several, to the end of all of them.
+
+    Args:
+        device: cpu, mps, or cuda, of which each rank takes one; cuda:1 for a single rank.
+        prepare: called when the ranks know each other.
+    """
+    trainer = _trainer(place, device)
+    trainer.predict(RankPrediction(prepare, place.threads, watch), return_predictions=False)
+    for process in getattr(trainer.strategy.launcher, "procs", ()):
+        process.wait()
+
+
+def _trainer(place: Placement, device: str) -> Trainer:
+    kind, _, index = device.partition(":")
+    for chatty in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    apart = place.ranks > 1
+    return Trainer(
+        accelerator=kind,
+        devices=place.here if apart or kind == "cpu" else [int(index or 0)],
+        num_nodes=place.ranks // place.here,
+        strategy=DDPStrategy(process_group_backend="nccl" if kind == "cuda" else "gloo", timeout=WAIT)
+        if apart
+        else "auto",
+        plugins=[place.environment] if apart else None,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        inference_mode=True,
+    )
