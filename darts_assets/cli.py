@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from darts_assets.commands.super_resolve import super_resolve
+from darts_assets.terminal import console, errors, teaching
 from darts_core.errors import DartsError
 from darts_core.store import MissingProduct
 from resources.settings import HOME, Settings
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from darts_core.store import Store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console()
-errors = Console(stderr=True)
 
 Home = Annotated[Path, typer.Option("--home", envvar=HOME, help="Folder of settings, products and run history")]
 
@@ -102,6 +101,9 @@ def ui(
         os.execv(sys.executable, [sys.executable, *command])
 
 
+app.command()(super_resolve)
+
+
 def process(instance: DagsterInstance, keys: list[str]) -> list[Outcome]:
     """Run the scenes of these partitions one after the other, then release their seasons, under a progress bar."""
     from darts_assets.partitions import season_of
@@ -137,14 +139,11 @@ def _end(bars: Progress, bar: TaskID, outcome: Outcome) -> None:
 
 @contextmanager
 def _teaching(home: Path, overrules: Mapping[str, str | None] | None = None) -> Iterator[None]:
-    """Point this process to `home`, and turn an error that a person can act on into its message and exit code 2."""
+    """Point this process to `home`; its errors teach."""
     os.environ[HOME] = str(home)
     os.environ.update({f"DARTS_{name.upper()}": value for name, value in (overrules or {}).items() if value})
-    try:
+    with teaching():
         yield
-    except DartsError as error:
-        errors.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(2) from error
 
 
 def _store(settings: Settings) -> Store:

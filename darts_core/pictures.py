@@ -19,18 +19,30 @@ SIDE = 360
 BUDGET = 20_000
 """Bytes of one picture; larger metadata freezes the dialogs that show it."""
 
+RGB = ("red", "green", "blue")
 _HEAT = np.array([(18, 20, 46), (64, 32, 110), (150, 44, 105), (226, 92, 60), (250, 180, 60), (252, 250, 190)], float)
 _EMPTY = (232, 236, 240)
 
 
 def true_colour(dataset: xr.Dataset) -> str:
     """Red, green and blue (y, x) of any unit, stretched over what most of the scene holds; NaN is grey."""
-    small = _decimate(dataset[["red", "green", "blue"]])
-    values = np.stack([small[name].values.astype(np.float32) for name in ("red", "green", "blue")], axis=-1)
-    nodata = [small[name].attrs.get("_FillValue") for name in ("red", "green", "blue")]
-    missing = np.isnan(values).any(-1) | np.stack([values[..., i] == n for i, n in enumerate(nodata)]).any(0)
-    values[missing] = np.nan
-    return data_uri(_painted(_stretched(values), missing))
+    values = _colours(_decimate(dataset[list(RGB)]), RGB)
+    return data_uri(_stretched(values, _limits(values)))
+
+
+def pair(coarse: xr.Dataset, fine: xr.Dataset) -> tuple[Image.Image, Image.Image]:
+    """One place at two resolutions, as two images of one size under one stretch; NaN is grey.
+
+    Args:
+        coarse: physical values (y, x), red, green and blue where it has them, else its first three bands.
+        fine: the same bands, each pixel of `coarse` as factor x factor of its own.
+    """
+    names = [str(name) for name in coarse.data_vars]
+    bands = RGB if set(RGB) <= set(names) else (names * 3)[:3]
+    low, high = (_colours(dataset, bands) for dataset in (coarse, fine))
+    limits = _limits(low)
+    blown_up = _stretched(low, limits).resize((high.shape[1], high.shape[0]), Image.Resampling.NEAREST)
+    return blown_up, _stretched(high, limits)
 
 
 def heat(array: xr.DataArray, low: float, high: float) -> str:
@@ -82,13 +94,29 @@ def _decimate(data):  # type: ignore[no-untyped-def]
     return data.isel(y=slice(step // 2, None, step), x=slice(step // 2, None, step)).compute()
 
 
-def _stretched(values: np.ndarray) -> np.ndarray:
+def _colours(dataset: xr.Dataset, bands: Sequence[str]) -> np.ndarray:
+    """Three bands as float32 (y, x, 3), NaN in all three where one of them holds no data."""
+    values = np.stack([dataset[name].values.astype(np.float32) for name in bands], axis=-1)
+    nodata = [dataset[name].attrs.get("_FillValue") for name in bands]
+    missing = np.isnan(values).any(-1) | np.stack([values[..., i] == n for i, n in enumerate(nodata)]).any(0)
+    values[missing] = np.nan
+    return values
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """What is to be black and what white."""
     if np.isnan(values).all():
-        return np.zeros_like(values)
+        return 0.0, 1.0
     low, middle, high = np.nanpercentile(values, (2, 50, 98))
     # clouds and snow would leave nothing but black of the ground
-    high = min(high, low + 4 * (middle - low)) if middle > low else high
-    return np.nan_to_num((values - low) / max(high - low, 1e-9)).clip(0, 1) * 255
+    return float(low), float(min(high, low + 4 * (middle - low)) if middle > low else high)
+
+
+def _stretched(values: np.ndarray, limits: tuple[float, float]) -> Image.Image:
+    """Colours (y, x, 3) as an image, grey where they are NaN."""
+    low, high = limits
+    colours = np.nan_to_num((values - low) / max(high - low, 1e-9)).clip(0, 1) * 255
+    return _painted(colours, np.isnan(values).any(-1))
 
 
 def _painted(colours: np.ndarray, missing: np.ndarray) -> Image.Image:

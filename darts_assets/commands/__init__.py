@@ -1,0 +1,1 @@
+"""Commands of `darts-assets` that work without a run history, each in a module of its name."""
