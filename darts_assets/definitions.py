@@ -33,7 +33,7 @@ defs = dg.Definitions(
         "scenes": SceneSource(url=settings.scenes, endpoint_url=settings.s3_endpoint),
         "auxiliary": AuxiliaryData(dem=settings.dem, trends=settings.trends),
         "models": ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler),
-        "accelerator": Accelerator(device=settings.device),
+        "accelerator": Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks),
         "zarr": ZarrIOManager(store=store),
         "cog": CogIOManager(store=store),
         "shards": ShardsIOManager(store=store),

@@ -9,8 +9,11 @@ import xarray as xr
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
+from darts_core.contracts import decode
 from darts_core.store import DamagedProduct, Version
 
+GROUP = "data.zarr"
+"""Name of the group in which a product lies."""
 CHUNK = 1024
 """Pixels a side of one chunk: 2 MB of uint16, one request on an object store."""
 
@@ -30,6 +33,13 @@ def write_zarr(dataset: xr.Dataset, path: Path) -> None:
     aligned.drop_encoding().to_zarr(
         path, mode="w", zarr_format=3, consolidated=False, write_empty_chunks=True, encoding=encoding
     )
+
+
+def open_product(version: Version, contract: str | None) -> xr.Dataset:
+    """A committed product, dask-backed, in the memory codec of its contract; its attribute `version` names it."""
+    stored = open_zarr(version, GROUP)
+    dataset = decode(stored, contract) if contract else stored
+    return dataset.assign_attrs(version=version.version)
 
 
 def open_zarr(version: Version, name: str) -> xr.Dataset:

@@ -44,8 +44,12 @@ class ProductIOManager(dg.ConfigurableIOManager):
     store: StoreResource
 
     @abstractmethod
-    def write(self, draft: Draft, value: Any, contract: str | None) -> None:
-        """Write `value` into `draft.folder`, or publish parts of it as they are finished."""
+    def write(self, draft: Draft, value: Any, contract: str | None) -> Summary | None:
+        """Write `value` into `draft.folder`, or publish parts of it as they are finished.
+
+        Returns:
+            What people should see of how it was made; no part of the product.
+        """
 
     @abstractmethod
     def read(self, version: Version, contract: str | None) -> Any:
@@ -57,9 +61,10 @@ class ProductIOManager(dg.ConfigurableIOManager):
         asset, partition = context.asset_key.path[-1], context.asset_partition_key
         contract = context.definition_metadata.get("contract")
         with self.store.open().draft(asset, partition, obj.version) as draft:
-            self.write(draft, obj.value, contract)
+            told = self.write(draft, obj.value, contract) or {}
             version = draft.commit(lambda published: obj.summarize(self.read(published, contract)))
-        context.add_output_metadata({**shown(version), "seconds": round(time.perf_counter() - started, 2)})
+        seconds = round(time.perf_counter() - started, 2)
+        context.add_output_metadata({**shown(version), **_shown(told), "seconds": seconds})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The current version of the upstream partition."""
@@ -72,12 +77,16 @@ def shown(version: Version) -> dict[str, dg.MetadataValue]:
     """The metadata that the UI shows for a version: its summary, where it lies and how large it is."""
     manifest = version.manifest
     return {
-        **{title: _metadata(title, value) for title, value in manifest.summary.items()},
+        **_shown(manifest.summary),
         "path": dg.MetadataValue.path(version.url()),
         "version": dg.MetadataValue.text(manifest.version),
         "megabytes": dg.MetadataValue.float(round(manifest.size / 1e6, 3)),
         "objects": dg.MetadataValue.int(len(manifest.objects)),
     }
+
+
+def _shown(summary: Summary) -> dict[str, dg.MetadataValue]:
+    return {title: _metadata(title, value) for title, value in summary.items()}
 
 
 def _metadata(title: str, value: Any) -> dg.MetadataValue:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from darts_core.store import Draft, Version
-from io_managers.base import ProductIOManager
+from io_managers.base import ProductIOManager, Summary
 
 if TYPE_CHECKING:
     from darts_core.inference.shards import ShardSet
@@ -23,9 +24,9 @@ class StoredShards:
 class ShardsIOManager(ProductIOManager):
     """Stores what a prediction writes shard by shard."""
 
-    def write(self, draft: Draft, value: Any, contract: str | None) -> None:
-        """Let the prediction write the shards that an earlier attempt has not published."""
-        value(draft.folder, draft.publish, done=set(draft.published()))
+    def write(self, draft: Draft, value: Callable[[Draft], Summary], contract: str | None) -> Summary:
+        """Let the prediction fill the draft with what an earlier attempt has not published."""
+        return value(draft)
 
     def read(self, version: Version, contract: str | None) -> StoredShards:
         """The shards, read one at a time."""

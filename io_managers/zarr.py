@@ -11,7 +11,6 @@ from io_managers.base import ProductIOManager
 if TYPE_CHECKING:
     import xarray as xr
 
-GROUP = "data.zarr"
 ITEM = "item.json"
 
 
@@ -21,7 +20,7 @@ class ZarrIOManager(ProductIOManager):
     def write(self, draft: Draft, value: xr.Dataset, contract: str | None) -> None:
         """Write the dataset, and beside it the STAC Item that describes it, where there is one."""
         from darts_core.contracts import encode
-        from darts_core.datasets import write_zarr
+        from darts_core.datasets import GROUP, write_zarr
 
         write_zarr(encode(value, contract) if contract else value, draft.folder / GROUP)
         if "stac_item" in value.attrs:
@@ -30,9 +29,6 @@ class ZarrIOManager(ProductIOManager):
 
     def read(self, version: Version, contract: str | None) -> xr.Dataset:
         """The dataset, dask-backed, in the memory codec of its contract."""
-        from darts_core.contracts import decode
-        from darts_core.datasets import open_zarr
+        from darts_core.datasets import open_product
 
-        stored = open_zarr(version, GROUP)
-        dataset = decode(stored, contract) if contract else stored
-        return dataset.assign_attrs(version=version.version)
+        return open_product(version, contract)

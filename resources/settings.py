@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from darts_core.errors import DartsError
+from resources.accelerator import Launcher
 
 HOME = "DARTS_HOME"
 FILE = "settings.toml"
@@ -31,6 +32,10 @@ class Settings(BaseModel):
     trends: str | None = Field(None, description="Tasselled-cap trend raster; without it no trend features")
     upscaler: str = Field("bicubic", description="Super-resolution model: built in, or the name of a trained one")
     device: str = Field("auto", description="cpu, cuda, mps, or auto")
+    launcher: Launcher = Field(
+        default=Launcher.EMBEDDED, description="Where super-resolution predicts: embedded or local"
+    )
+    ranks: int = Field(default=1, ge=1, description="Processes that share a scene's shards; needs the launcher local")
     s3_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible service; None for AWS")
 
     @classmethod

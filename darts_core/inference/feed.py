@@ -81,8 +81,9 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except DataflowError as error:
-        if isinstance(error.__cause__, DartsError):
-            raise error.__cause__ from None
+        cause = error.__cause__
+        if isinstance(cause, DartsError):
+            raise cause from cause.__cause__
         raise
 
 

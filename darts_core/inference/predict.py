@@ -69,18 +69,20 @@ def predict(
     def run(batch: Batch) -> tuple[list[int], list[torch.Tensor]]:
         return batch.numbers, forward(model, batch, plan, device=target, multiple=multiple, seed=seed, encode=encode)
 
-    beside = target.type == "cpu" and seed is None
-    feed = Feed(source, plan, windows, 1 if beside else batch_size, observe)
+    on_cpu = target.type == "cpu"
+    feed = Feed(source, plan, windows, 1 if on_cpu else batch_size, observe)
+    # torch's random numbers have one state a process, which windows beside each other would share
+    cores = torch.get_num_threads() if seed is None else 1
     done = 0
-    for numbers, predicted in _on_all_cores(run, feed) if beside else map(run, feed):
+    for numbers, predicted in _beside_each_other(run, feed, cores) if on_cpu else map(run, feed):
         yield from zip(numbers, predicted, strict=True)
         done += len(numbers)
         if progress is not None:
             progress(done, len(windows))
 
 
-def _on_all_cores(run: Run, feed: Iterable[Batch]) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
-    """Batches beside each other, each on one thread, in order.
+def _beside_each_other(run: Run, feed: Iterable[Batch], cores: int) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
+    """As many batches at a time as there are cores, each on one thread; they come out in order.
 
     Threads that share one window wait for each other at every layer; with a window each they do not, and the bits do
     not depend on how many there are.
@@ -92,7 +94,7 @@ def _on_all_cores(run: Run, feed: Iterable[Batch]) -> Iterator[tuple[list[int], 
         return run(batch)
 
     try:
-        with plainly(), Flow(PoolStep(alone, threads), Queue(1)) as flow:
+        with plainly(), Flow(PoolStep(alone, cores), Queue(1)) as flow:
             flow.queue_iterable(feed)
             yield from flow
     finally:
@@ -121,8 +123,12 @@ def forward(
             numbers = batch.numbers[start : start + together]
             values = np.stack([_padded(one, multiple) for one in batch.windows[start : start + together]])
             inputs = torch.from_numpy(values).to(device, memory_format=torch.channels_last, non_blocking=True)
-            with nullcontext() if seed is None else seeded(device, seed, numbers[0]):
-                outputs = _checked(model(inputs), inputs, numbers, plan)
+            try:
+                with nullcontext() if seed is None else seeded(device, seed, numbers[0]):
+                    outputs = _checked(model(inputs), inputs, numbers, plan)
+            except Exception as error:
+                error.add_note(f"It was in window {numbers[0]} of the plan, {plan[numbers[0]]}")
+                raise
             results += (encode(outputs) if encode else outputs.contiguous()).unbind()
     return results
 

@@ -11,7 +11,6 @@ import signal
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -28,16 +27,15 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from darts_core.dataflow import StageStatus
 from darts_core.errors import DartsError
-from darts_core.inference.feed import Batch, Feed
-from darts_core.inference.shards import ShardWriter
-from darts_core.windows import Shard
+from darts_core.inference.feed import Observe
+from darts_core.windows import Progress, Shard
 
 WAIT = timedelta(days=30)
 """How long a rank that is ready waits for the others before it takes them for lost."""
 
 
 class RanksError(DartsError):
-    """Ranks that were not started as the job asks for."""
+    """Ranks that were not started as the job asks for, or were lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +95,22 @@ def share(shards: Sequence[Shard], occupied: Sequence[int], rank: int, ranks: in
     )
 
 
+class Predict(Protocol):
+    """Predicts windows of a scene and publishes them."""
+
+    def __call__(self, *, progress: Progress, observe: Observe) -> None:
+        """As `predict` does, telling the windows done, those done before included, and in all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Portion:
     """What one rank predicts of one scene."""
 
     scene: str
     """What errors call it."""
-    feed: Feed
-    """The windows that `writer` waits for, in its order."""
-    forward: Callable[[Batch], list[torch.Tensor]]
-    """Codes (bands, height, width) of each window of a batch, on the rank's device."""
-    writer: ShardWriter
     before: int
     """Windows of the rank's shards that were published before."""
+    predict: Predict
 
 
 class Watch(Protocol):
@@ -133,60 +134,58 @@ Prepare = Callable[[torch.device, int], Sequence[Portion]]
 
 
 class RankPrediction(LightningModule):
-    """Predicts the portions of one rank into shards."""
+    """Predicts what one rank has to; what Lightning calls a batch is one scene."""
 
     def __init__(self, prepare: Prepare, threads: int, watch: Watch) -> None:
         super().__init__()
         self._prepare, self._threads, self._watch = prepare, threads, watch
 
-    def predict_dataloader(self) -> _Batches:
+    def predict_dataloader(self) -> _Scenes:
         torch.set_num_threads(self._threads)
         portions = self._prepare(self.device, self.global_rank)
         self._before = self._done = sum(portion.before for portion in portions)
-        return _Batches(portions)
+        return _Scenes(portions)
 
     def on_predict_start(self) -> None:
         # Lightning's own handler waits for the other ranks, which may never answer
         signal.signal(signal.SIGTERM, _leave)
         self._watch.progress(self._done, self._before)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+    def transfer_batch_to_device(self, batch: Portion, device: torch.device, dataloader_idx: int) -> Portion:
         return batch
 
-    def predict_step(self, work: tuple[Portion, Batch]) -> None:
-        portion, batch = work
-        with _told_of(portion, batch):
-            for number, codes in zip(batch.numbers, portion.forward(batch), strict=True):
-                portion.writer.add(number, codes.cpu().numpy())
-        self._done += len(batch.numbers)
-        self._watch.progress(self._done, self._before)
+    def predict_step(self, portion: Portion) -> None:
+        elsewhere = self._done - portion.before
+        of_all = ""
+
+        def progress(done: int, total: int) -> None:
+            nonlocal of_all
+            of_all = f", after {done} of the {total} windows of this rank"
+            self._done = elsewhere + done
+            self._watch.progress(self._done, self._before)
+
+        try:
+            portion.predict(progress=progress, observe=self._watch.observe)
+        except Exception as error:
+            error.add_note(f"in {portion.scene}{of_all}")
+            raise
 
     def on_predict_end(self) -> None:
         self._watch.finished()
-        self.trainer.strategy.barrier()
+        try:
+            self.trainer.strategy.barrier()
+        except RuntimeError as error:
+            raise RanksError("This rank has done its own, but another one was lost meanwhile") from error
 
 
 @dataclass(frozen=True, slots=True)
-class _Batches:
-    """The batches of all portions, with the portion that each belongs to."""
+class _Scenes:
+    """Portions without a length, which the ranks would compare, and wait for each other to do so."""
 
     portions: Sequence[Portion]
 
-    def __iter__(self) -> Iterator[tuple[Portion, Batch]]:
-        for portion in self.portions:
-            with _told_of(portion):
-                for batch in portion.feed:
-                    yield portion, batch
-
-
-@contextmanager
-def _told_of(portion: Portion, batch: Batch | None = None) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        which = f", windows {batch.numbers[0]} to {batch.numbers[-1]}" if batch else ""
-        error.add_note(f"in {portion.scene}{which}")
-        raise
+    def __iter__(self) -> Iterator[Portion]:
+        return iter(self.portions)
 
 
 def _leave(number: int, _: Any) -> None:

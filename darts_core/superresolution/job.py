@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import torch
     import xarray as xr
 
-    from darts_core.inference.predict import Model
     from darts_core.inference.ranks import Placement, Portion, Watch
     from darts_core.superresolution.scenes import PatchWork
 
@@ -122,17 +121,16 @@ def predict_job(job: SuperResolveJob, place: Placement, watch: Watch) -> None:
 def _portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, rank: int, watch: Watch) -> list[Portion]:
     """What a rank predicts of each scene; the first rank also writes the index of the shards."""
     from darts_core.superresolution.scenes import is_needed, plan_patches, super_resolve_patches
-    from darts_core.superresolution.upscalers import forward_on, load_upscaler
+    from darts_core.superresolution.upscalers import load_upscaler
 
     store, upscaler = job.store.open(), load_upscaler(job.upscaler, device=str(device))
-    model = forward_on(upscaler, device)
     portions, total = [], 0
     for task in job.tasks:
         scene = _open(store, task.scene)
         draft = drafts.enter_context(store.draft(**task.patches.model_dump()))
         if is_needed(scene, job.parameters):
             work = plan_patches(scene, upscaler, job.parameters, job.shard_bytes)
-            portions.append(_portion(work, model, draft, device, rank, job.ranks, watch))
+            portions.append(_portion(work, draft, device, rank, job.ranks))
             total += len(work.occupied)
         elif rank == 0:
             super_resolve_patches(scene, upscaler, job.parameters, draft.folder, draft.publish)
@@ -152,26 +150,18 @@ def _open(store: Store, scene: ProductVersion) -> xr.Dataset:
     return open_product(version, scene.asset)
 
 
-def _portion(
-    work: PatchWork, model: Model, draft: Draft, device: torch.device, rank: int, ranks: int, watch: Watch
-) -> Portion:
-    from darts_core.inference.feed import Feed
-    from darts_core.inference.predict import forward
+def _portion(work: PatchWork, draft: Draft, device: torch.device, rank: int, ranks: int) -> Portion:
     from darts_core.inference.ranks import Portion, share
-    from darts_core.inference.shards import ShardWriter, within, write_index
+    from darts_core.inference.shards import within, write_index
+    from darts_core.superresolution.scenes import write_patches
 
     wanted, published = work.written_to(draft.folder), draft.published()
     mine = share(work.shards, work.occupied, rank, ranks)
-    writer = ShardWriter(wanted, [one for one in mine if one.name not in published], work.occupied, draft.publish)
     if rank == 0:
         write_index(wanted, draft.publish)
-    return Portion(
-        scene=draft.partition,
-        feed=Feed(work.source, work.plan, writer.numbers, work.batch_size, watch.observe),
-        forward=partial(forward, model, plan=work.plan, device=device, seed=work.seed, encode=work.encode),
-        writer=writer,
-        before=sum(len(within(one, work.occupied)) for one in mine if one.name in published),
-    )
+    before = sum(len(within(one, work.occupied)) for one in mine if one.name in published)
+    step = partial(write_patches, work, wanted, mine, draft.publish, done=published, device=str(device))
+    return Portion(draft.partition, before, step)
 
 
 def require_whole(draft: Draft) -> None:

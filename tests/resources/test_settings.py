@@ -35,7 +35,10 @@ def test_the_environment_overrules_the_file(home: Path, monkeypatch: pytest.Monk
     (home / "settings.toml").write_text('products = "s3://bucket/products"\ndevice = "cpu"\ndem = "dem.vrt"\n')
     monkeypatch.setenv("DARTS_DEVICE", "cuda")
     monkeypatch.setenv("DARTS_DEM", "")
+    monkeypatch.setenv("DARTS_LAUNCHER", "local")
+    monkeypatch.setenv("DARTS_RANKS", "4")
     settings = Settings.load()
+    assert (settings.launcher, settings.ranks) == ("local", 4)
     assert (settings.products, settings.device) == ("s3://bucket/products", "cuda")
     assert settings.dem == "dem.vrt", "an empty variable says nothing"
 
@@ -46,6 +49,8 @@ def test_the_environment_overrules_the_file(home: Path, monkeypatch: pytest.Monk
         ('prodcuts = "x"', "prodcuts: Extra inputs are not permitted. Known are home, products"),
         ("device = 3", "device: Input should be a valid string"),
         ("device =", "is not TOML"),
+        ('launcher = "rocket"', "launcher: Input should be 'embedded' or 'local'"),
+        ("ranks = 0", "ranks: Input should be greater than or equal to 1"),
     ],
 )
 def test_what_is_wrong_with_the_file_is_named(home: Path, text: str, words: str) -> None:

@@ -62,9 +62,7 @@ def test_a_stochastic_model_gives_each_window_its_own_numbers_whatever_the_batch
         def forward(self, x):
             return x + torch.randn_like(x)
 
-    one, again, other = (
-        results(Noise(), scene, seed=seed, batch_size=size) for seed, size in ((5, 1), (5, 4), (6, 1))
-    )
+    one, again, other = (results(Noise(), scene, seed=seed, batch_size=size) for seed, size in ((5, 1), (5, 4), (6, 1)))
     assert all(torch.equal(one[number], again[number]) for number in one)
     assert not torch.equal(one[0], other[0])
     noise = [one[number] - torch.from_numpy(scene.read(TILING[number])) for number in (0, 1)]

@@ -54,7 +54,7 @@ def test_windows_come_in_the_order_in_which_they_are_asked_for(tmp_path):
         assert [(number, codes[0, 0, 0]) for number, codes in opened.windows(order)] == [
             (number, 1000 + 100 * number) for number in order
         ]
-    with pytest.raises(ShardError, match="shard-00001 of .* does not hold the windows 4 to 5"):
+    with pytest.raises(ShardError, match=r"shard-00001 of .* does not hold the windows 4 to 5"):
         list(opened.windows([4, 5]))
 
 

@@ -16,6 +16,7 @@ from darts_core.superresolution.interpolation import Interpolation
 from darts_core.superresolution.small import SmallUpscaler, UpscalerConfig, save_upscaler
 from darts_core.superresolution.upscalers import Upscaler, forward_on, interpolation, load_upscaler, require_fit
 
+
 def pixels_of(metres: float) -> Grid:
     return Grid(CRS.from_epsg(32608), Affine(metres, 0, 500_000, 0, -metres, 7_600_000), 300, 300)
 
