@@ -6,9 +6,9 @@ from typing import Any
 _HOMES = {
     "Upscaler": "upscalers",
     "load_upscaler": "upscalers",
-    "is_needed": "scenes",
+    "is_needed": "patches",
     "stitch": "scenes",
-    "super_resolve_patches": "scenes",
+    "super_resolve_patches": "patches",
     "super_resolve": "scenes",
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 from darts_core.inference.panels import Panel, col_spans, panels
 from darts_core.superresolution.area import cut
 from darts_core.superresolution.outputs import Mode, RasterJob, write_super_resolved
-from darts_core.superresolution.scenes import PatchWork, plan_patches
+from darts_core.superresolution.patches import PatchWork, plan_patches
 from darts_core.windows import Plan, Window
 
 _ENOUGH = 2.0

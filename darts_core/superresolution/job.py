@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from darts_core.inference.ranks import Placement, Portion, Watch
-    from darts_core.superresolution.scenes import PatchWork
+    from darts_core.superresolution.patches import PatchWork
 
 
 class JobError(DartsError):
@@ -120,7 +120,7 @@ def predict_job(job: SuperResolveJob, place: Placement, watch: Watch) -> None:
 
 def _portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, rank: int, watch: Watch) -> list[Portion]:
     """What a rank predicts of each scene; the first rank also writes the index of the shards."""
-    from darts_core.superresolution.scenes import is_needed, plan_patches, super_resolve_patches
+    from darts_core.superresolution.patches import is_needed, plan_patches, super_resolve_patches
     from darts_core.superresolution.upscalers import load_upscaler
 
     store, upscaler = job.store.open(), load_upscaler(job.upscaler, device=str(device))
@@ -153,7 +153,7 @@ def _open(store: Store, scene: ProductVersion) -> xr.Dataset:
 def _portion(work: PatchWork, draft: Draft, device: torch.device, rank: int, ranks: int) -> Portion:
     from darts_core.inference.ranks import Portion, share
     from darts_core.inference.shards import within, write_index
-    from darts_core.superresolution.scenes import write_patches
+    from darts_core.superresolution.patches import write_patches
 
     wanted, published = work.written_to(draft.folder), draft.published()
     mine = share(work.shards, work.occupied, rank, ranks)

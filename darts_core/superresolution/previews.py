@@ -16,7 +16,7 @@ from darts_core.grids import Grid
 from darts_core.inference.geotiff import blocks_of, read_cog, write_geotiff
 from darts_core.inference.source import VALID
 from darts_core.superresolution.area import cut
-from darts_core.superresolution.scenes import PRODUCT
+from darts_core.superresolution.patches import PRODUCT
 from darts_core.windows import Window
 
 _SAMPLES = 33

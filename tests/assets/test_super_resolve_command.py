@@ -395,12 +395,15 @@ def test_an_interrupted_run_leaves_what_was_there(
             signal.raise_signal(signal.SIGINT)
 
     watcher = threading.Thread(target=interrupt)
+    # a shell that starts the tests in its background leaves SIGINT ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     watcher.start()
     try:
         output = run(big, "--overwrite", "--mode", *mode, code=130).output
     finally:
         over.set()
         watcher.join()
+        signal.signal(signal.SIGINT, before)
     assert "Stopped" in output
     assert out.read_text() == "previous"
     assert files() == ["big_sr.tif", *left]

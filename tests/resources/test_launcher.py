@@ -28,9 +28,12 @@ time.sleep(600)
 """Ignores what can be ignored, as do its child, in a session of its own, and that one's child."""
 
 RUN = """
+import signal
 import sys
 from pathlib import Path
 from resources.launcher import supervise
+# a shell that starts the tests in its background leaves SIGINT ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 supervise([sys.executable, sys.argv[2], sys.argv[1], "2"], Path(sys.argv[1]), {})
 """
 

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,9 @@ def after_first_shard_of_rank_1(store: Store, then: Callable[[], None]) -> threa
 
 def kill_rank_1() -> None:
     for process in psutil.Process().children(recursive=True):
-        if process.environ().get("LOCAL_RANK") == "1":
-            process.kill()
+        with suppress(psutil.Error):  # gone meanwhile
+            if process.environ().get("LOCAL_RANK") == "1":
+                process.kill()
 
 
 def assert_complete(store: Store, expected: dict[str, ObjectRecord]) -> None:

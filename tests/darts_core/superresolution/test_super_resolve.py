@@ -1,5 +1,4 @@
 import hashlib
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +15,8 @@ from darts_core.inference.geotiff import read_cog, write_cog
 from darts_core.inference.shards import ShardSet
 from darts_core.superresolution.interpolation import Interpolation
 from darts_core.superresolution.parameters import SuperResolveParameters
-from darts_core.superresolution.scenes import (
-    is_needed,
-    stitch,
-    super_resolve,
-    super_resolve_patches,
-)
+from darts_core.superresolution.patches import is_needed, super_resolve_patches
+from darts_core.superresolution.scenes import stitch, super_resolve
 from darts_core.superresolution.small import SmallUpscaler
 from darts_core.superresolution.upscalers import Upscaler, interpolation
 
@@ -165,56 +160,6 @@ def test_the_file_has_the_place_and_codec_of_the_scene(scene, tmp_path):
     back = read_cog(path, "super_resolved").load()
     contracts.validate(back, "super_resolved")
     assert "super-resolved x4 by bicubic" in back.blue.attrs["data_source"]
-
-
-class _PlaceInWindow(nn.Module):
-    """The model of the golden arrays: its result depends on the place inside the window."""
-
-    def __init__(self, factor: int) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        fine = nn.functional.interpolate(x, scale_factor=self.factor, mode="nearest")
-        height, width = fine.shape[-2:]
-        across, down = torch.linspace(0, 1, width), torch.linspace(0, 1, height)[:, None]
-        return 0.5 * fine + 0.25 * across + 0.25 * down
-
-
-def test_whole_images_equal_those_of_opensr_utils(golden):
-    from darts_core.inference.mosaic import mosaic, visiting_order
-    from darts_core.inference.predict import predict
-    from darts_core.windows import plan
-
-    for case in json.loads((golden / "super_resolution" / "index.json").read_text()):
-        arrays = np.load(golden / "super_resolution" / f"{case['name']}.npz")
-        tiling = plan(
-            *(case["h"], case["w"]),
-            window=(case["win"][1], case["win"][0]),
-            overlap=case["ov"],
-            border=case["el"],
-            factor=case["f"],
-        )
-        order = visiting_order(tiling, 4, range(len(tiling)))
-        predicted = predict(_PlaceInWindow(case["f"]), _Digital(arrays["lr"]), tiling, windows=order)
-        # opensr-utils keeps its windows as digital numbers
-        windows = ((number, torch.round(values * 1e4)) for number, values in predicted)
-        image = assembled(mosaic(windows, tiling, 4, nodata=None, valid=None), arrays["sr"].shape[1:])
-        assert np.abs(np.rint(image) - arrays["sr"]).max() <= 1, case["name"]
-
-
-class _Digital:
-    bands = ("b2", "b3", "b4", "b8")
-
-    def __init__(self, numbers):
-        self.values = np.clip(numbers.astype(np.float32) / np.float32(1e4), 0, 1)
-        self.shape = numbers.shape[1:]
-
-    def read(self, window):
-        return self.values[:, window.rows, window.cols]
-
-    def valid(self, window):
-        return np.ones((window.height, window.width), bool)
 
 
 def test_geographic_coordinates_are_refused(scene):
