@@ -4,7 +4,8 @@
 
 A synthetic scene of four uint16 bands, factor 4, windows of 128 with an overlap of 8. Each measurement is a process of
 its own; the clock runs from the opened file to the finished raster, without imports. opensr-utils is installed from
-the package index into `.bench/`.
+the package index into `.bench/`. Temporary disk is what lies in the folders; the mosaic's own temporary file has no
+name and is counted in README.md.
 """
 
 from __future__ import annotations
