@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
 import torch
 import xarray as xr
 from affine import Affine
@@ -12,6 +11,7 @@ from affine import Affine
 from darts_core.contracts import ContractError
 from darts_core.grids import Grid
 from darts_core.inference.blocks import Block
+from darts_core.inference.canvas import Valid
 from darts_core.inference.feed import Observe
 from darts_core.inference.geotiff import RasterStream, blocks_of, contract_rows
 from darts_core.inference.mosaic import mosaic, visiting_order
@@ -20,9 +20,7 @@ from darts_core.inference.source import VALID, DatasetSource
 from darts_core.superresolution.parameters import SuperResolveParameters
 from darts_core.superresolution.patches import PRODUCT, is_needed, plan_patches
 from darts_core.superresolution.upscalers import Upscaler
-from darts_core.windows import Plan, Progress, Window
-
-Valid = Callable[[Window], np.ndarray]
+from darts_core.windows import Plan, Progress
 
 
 def super_resolve(
