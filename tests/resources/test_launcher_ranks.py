@@ -149,13 +149,14 @@ def test_a_killed_rank_fails_the_run_and_the_next_one_computes_the_rest(
         failures = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
         return result.success, "\n".join([*failures, *(log.user_message for log in instance.all_logs(result.run_id))])
 
+    others = set(psutil.Process().children(recursive=True))  # servers of other tests
     with dg.DagsterInstance.ephemeral() as instance:
         killer = after_first_shard_of_rank_1(scenes, kill_rank_1)
         success, said = run()
         killer.join()
         assert not success
         assert "JobError: Rank 1 failed: its process" in said
-        assert psutil.Process().children(recursive=True) == []
+        assert set(psutil.Process().children(recursive=True)) <= others
         before = published(scenes)
         assert before
         success, said = run()
