@@ -15,6 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from darts_assets.commands import steps
+from darts_assets.commands.finding import find, show
 from darts_assets.commands.super_resolve import super_resolve
 from darts_assets.terminal import console, errors, teaching
 from darts_core.errors import DartsError
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from darts_assets.runs import Outcome
-    from darts_core.scenes import Findings
     from darts_core.store import Store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -39,7 +40,7 @@ def scenes(
 ) -> None:
     """List the scenes that would be processed, and why everything else is left out."""
     with _teaching(home):
-        _show(_find([path]))
+        show(find([path]))
 
 
 @app.command()
@@ -55,8 +56,8 @@ def run(
     """Process scenes from delivery to slump polygons; the exit code says whether all succeeded."""
     overrules = {"dem": dem, "trends": trends, "checkpoints": checkpoints, "upscaler": upscaler, "device": device}
     with _teaching(home, overrules):
-        found = _find(paths)
-        _show(found)
+        found = find(paths)
+        show(found)
         if not found.scenes:
             raise DartsError(f"No scene to process in {', '.join(paths)}; the table above says why")
         from darts_assets.runs import add_scenes, check_settings, instance_of
@@ -101,7 +102,8 @@ def ui(
         os.execv(sys.executable, [sys.executable, *command])
 
 
-app.command()(super_resolve)
+for step in (super_resolve, steps.preprocess, steps.segment, steps.ensemble, steps.postprocess, steps.vectorize):
+    app.command(rich_help_panel="Steps on files, without settings or run history")(step)
 
 
 def process(instance: DagsterInstance, keys: list[str]) -> list[Outcome]:
@@ -150,29 +152,6 @@ def _store(settings: Settings) -> Store:
     from io_managers.base import StoreResource
 
     return StoreResource(root=settings.products, endpoint_url=settings.s3_endpoint).open()
-
-
-def _find(paths: list[str]) -> Findings:
-    from darts_core.scenes import Findings
-    from resources.scenes import SceneSource
-
-    endpoint = Settings.load().s3_endpoint
-    found = [SceneSource(url=path, endpoint_url=endpoint).find() for path in paths]
-    scenes = {scene.key: scene for one in found for scene in one.scenes}
-    return Findings(tuple(scenes.values()), tuple(left for one in found for left in one.refusals))
-
-
-def _show(found: Findings) -> None:
-    table = Table(title=f"{len(found.scenes)} scene{'' if len(found.scenes) == 1 else 's'}")
-    table.add_column("scene", no_wrap=True)
-    table.add_column("reader", no_wrap=True)
-    table.add_column("where", overflow="fold")
-    for scene in found.scenes:
-        table.add_row(scene.key, scene.reader, escape(scene.url))
-    console.print(table)
-    for refusal in found.refusals:
-        reasons = "; ".join(f"{reader}: {reason}" for reader, reason in refusal.reasons.items())
-        console.print(f"[yellow]left out[/] {escape(refusal.url)}: {escape(reasons)}", soft_wrap=True)
 
 
 def _report(store: Store, outcomes: list[Outcome]) -> None:

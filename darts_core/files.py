@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -11,6 +12,7 @@ import zarr
 from darts_core import contracts
 from darts_core.datasets import write_zarr
 from darts_core.errors import DartsError
+from darts_core.grids import on_finest_grid
 from darts_core.inference.geotiff import blocks_of, read_cog, write_cog
 
 ZARR, GEOTIFF = ".zarr", ".tif"
@@ -51,6 +53,25 @@ def write_product(dataset: xr.Dataset, path: Path, product: str) -> Path:
         shutil.rmtree(hidden, ignore_errors=True)
     shutil.rmtree(older, ignore_errors=True)
     return path
+
+
+def read_rasters(paths: Sequence[str | Path], product: str, options: Mapping[str, str] | None = None) -> xr.Dataset:
+    """Rasters of one place as one lazy dataset in memory form, on the finest grid among them.
+
+    Args:
+        options: GDAL's configuration while they are open.
+
+    Returns:
+        With the attributes of the one with the most pixels, and `model_digests`, separated by commas, where they name
+        the models that made them.
+
+    Raises:
+        RasterError: no rasters of the product.
+        GridError: they do not cover the same area by whole pixels.
+    """
+    rasters = [read_cog(path, product, options=options) for path in paths]
+    digests = sorted({raster.attrs["model_digest"] for raster in rasters if "model_digest" in raster.attrs})
+    return on_finest_grid(rasters).assign_attrs({"model_digests": ",".join(digests)} if digests else {})
 
 
 def read_product(path: Path, product: str) -> xr.Dataset:

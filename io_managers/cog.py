@@ -41,18 +41,11 @@ class CogIOManager(ProductIOManager):
 
     def read(self, version: Version, contract: str | None) -> xr.Dataset:
         """All rasters of the product as one lazy dataset, in memory form, on the finest grid among them."""
-        from darts_core.grids import on_finest_grid
-        from darts_core.inference.geotiff import read_cog
+        from darts_core.files import read_rasters
 
         folder, options = ("", {}) if version.store.local else ("/vsis3/", _s3_options(version.store))
-        rasters = [
-            read_cog(f"{folder}{version.path(name)}", str(contract), options=options)
-            for name in version.manifest.objects
-            if name.endswith(SUFFIX)
-        ]
-        digests = sorted({raster.attrs["model_digest"] for raster in rasters if "model_digest" in raster.attrs})
-        attributes = {"model_digests": ",".join(digests)} if digests else {}
-        return on_finest_grid(rasters).assign_attrs(version=version.version, **attributes)
+        files = [f"{folder}{version.path(name)}" for name in version.manifest.objects if name.endswith(SUFFIX)]
+        return read_rasters(files, str(contract), options).assign_attrs(version=version.version)
 
 
 def _s3_options(store: Store) -> dict[str, str]:

@@ -154,7 +154,7 @@ def _warnings_shown() -> Iterator[None]:
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table()
-    for column in ("scene", "raster", "seconds", "result"):
+    for column in ("scene", "output", "seconds", "result"):
         table.add_column(column, overflow="fold")
     for one in outcomes:
         result = "[red]failed" if one.failed else f"[green]{one.said}"

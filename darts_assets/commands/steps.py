@@ -1,0 +1,148 @@
+"""The steps from a scene to its polygons as commands on files: each is one verb of `darts_core`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from darts_assets.commands.options import with_parameters
+from darts_assets.commands.scene_folder import SceneFolder, for_each, scene_folders
+from darts_assets.terminal import teaching, windows_shown
+from darts_core.postprocessing import PostprocessParameters
+from darts_core.preprocessing.parameters import PreprocessParameters
+from darts_core.segmentation.parameters import SegmentParameters
+
+
+@with_parameters(PreprocessParameters)
+def preprocess(
+    paths: list[str],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for each scene")],
+    dem: Annotated[str | None, typer.Option(help="Elevation raster; without it no terrain features")] = None,
+    trends: Annotated[str | None, typer.Option(help="Tasselled-cap trends; without it no trend features")] = None,
+    parameters: PreprocessParameters,
+) -> None:
+    """Reflectance, indices, terrain, trends and quality of scenes: <out>/<scene>/preprocessed.zarr.
+
+    PATHS are scenes, folders of scenes or s3:// prefixes.
+    """
+    with teaching():
+        from darts_assets.commands.finding import find
+        from darts_core.auxiliary import AuxiliarySources
+        from darts_core.files import write_product
+        from darts_core.preprocessing.preprocess import preprocess as verb
+        from darts_core.scenes import read_scene
+
+        scenes = {out / scene.key: scene for scene in find(paths).scenes}
+        auxiliary = AuxiliarySources(dem=dem, trends=trends)
+
+        def work(folder: SceneFolder) -> str:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            made = verb(read_scene(scenes[folder.path]), auxiliary, parameters)
+            write_product(made, folder.preprocessed, "preprocessed")
+            return f"{made.sizes['y']} x {made.sizes['x']} pixels: {', '.join(map(str, made.data_vars))}"
+
+        for_each([SceneFolder(path) for path in scenes], lambda folder: folder.preprocessed, work)
+
+
+@with_parameters(SegmentParameters)
+def segment(
+    paths: list[Path],
+    *,
+    model: Annotated[list[Path], typer.Option(help="Checkpoint of a model; may be given more than once")],
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto")] = "auto",
+    parameters: SegmentParameters,
+) -> None:
+    """Thaw slump probability to each model: probabilities-<model>.tif.
+
+    PATHS are folders of scenes that `preprocess` made, or folders that hold such.
+    """
+    with teaching():
+        folders = scene_folders(paths)
+        from darts_core.files import read_product
+        from darts_core.inference.geotiff import write_cog
+        from darts_core.segmentation import Segmenter
+
+        segmenters = [Segmenter.load(path, device=device) for path in model]
+
+        def work(folder: SceneFolder) -> str:
+            native = read_product(folder.preprocessed, "preprocessed")
+            there = folder.super_resolved.exists()
+            finer = read_product(folder.super_resolved, "super_resolved") if there else None
+            with windows_shown() as report:
+                for one in segmenters:
+                    made = one.stream(
+                        native, finer, parameters, progress=lambda done, total, name=one.name: report(name, done, total)
+                    )
+                    write_cog(made, folder.probabilities(one.name))
+            return f"by {', '.join(one.name for one in segmenters)}"
+
+        for_each(folders, lambda folder: folder.probabilities("*"), work)
+
+
+def ensemble(paths: list[Path]) -> None:
+    """Mean and spread over the models of a scene: ensemble.tif.
+
+    PATHS are folders of scenes that `segment` has been through, or folders that hold such.
+    """
+    with teaching():
+        folders = scene_folders(paths)
+        from darts_core.ensemble import ensemble as verb
+        from darts_core.files import read_rasters, write_product
+
+        def work(folder: SceneFolder) -> str:
+            made = verb(read_rasters(folder.all_probabilities(), "segmentation"))
+            write_product(made, folder.ensemble, "ensemble")
+            return f"of {', '.join(made.attrs['models'])}"
+
+        for_each(folders, lambda folder: folder.ensemble, work)
+
+
+@with_parameters(PostprocessParameters)
+def postprocess(paths: list[Path], *, parameters: PostprocessParameters) -> None:
+    """Slump or not, where that can be told: segmentation_mask.tif.
+
+    PATHS are folders of scenes that have an ensemble.tif, or folders that hold such.
+    """
+    with teaching():
+        folders = scene_folders(paths)
+        from darts_core.files import read_product, write_product
+        from darts_core.grids import refine
+        from darts_core.postprocessing import postprocess as verb
+
+        def work(folder: SceneFolder) -> str:
+            combined = read_product(folder.need(folder.ensemble, "ensemble"), "ensemble")
+            quality = refine(read_product(folder.preprocessed, "preprocessed")["quality_level"], combined)
+            write_product(verb(combined, quality, parameters), folder.mask, "postprocessed")
+            made = read_product(folder.mask, "postprocessed")
+            return f"{int(made['binarized_segmentation'].sum()):,} pixels of slump"
+
+        for_each(folders, lambda folder: folder.mask, work)
+
+
+def vectorize(paths: list[Path]) -> None:
+    """The slumps of a scene as polygons with their statistics: slump_polygons.parquet.
+
+    PATHS are folders of scenes that have a segmentation_mask.tif, or folders that hold such.
+    """
+    with teaching():
+        folders = scene_folders(paths)
+        from darts_core.files import read_product
+        from darts_core.grids import refine
+        from darts_core.manifests import file_digest
+        from darts_core.vectors.files import write_geoparquet
+        from darts_core.vectors.polygons import Origin
+        from darts_core.vectors.polygons import vectorize as verb
+
+        def work(folder: SceneFolder) -> str:
+            mask = read_product(folder.need(folder.mask, "postprocess"), "postprocessed")
+            scene = read_product(folder.preprocessed, "preprocessed")
+            models = str(mask.attrs.get("model_digests", "")).split(",")
+            origin = Origin.of(scene.attrs, models, file_digest(folder.mask))
+            frame = verb(mask, origin, refine(scene["quality_level"], mask))
+            write_geoparquet(frame, folder.polygons)
+            return f"{len(frame)} slumps, {frame['area_m2'].sum() / 1e4:.2f} ha"
+
+        for_each(folders, lambda folder: folder.polygons, work)
