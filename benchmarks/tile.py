@@ -40,6 +40,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=4000, help="rows and columns")
     size = parser.parse_args().size
+    folder = prepared(size)
+    measured = _phases(folder)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(f"{size} x {size} pixels, 3 m, 4 bands, two models\n")
+    print(f"{'phase':<14}{'wall s':>8}{'CPU s':>8}{'bar':>8}{'DARTS':>8}{'ratio':>8}")
+    for name, (wall, cpu) in measured.items():
+        print(f"{name:<14}{wall:>8.1f}{cpu:>8.2f}{BARS[name]:>8}{DARTS[name]:>8}{cpu / DARTS[name]:>8.2f}")
+    print(f"{'peak GB':<14}{'':>8}{peak:>8.2f}{PEAK_BAR:>8}{DARTS_PEAK:>8}{peak / DARTS_PEAK:>8.2f}")
+
+
+def prepared(size: int) -> Path:
+    """The folder of a tile; drawn where it is not there."""
     folder = FOLDER / str(size)
     if not (folder / "models").is_dir():
         # a process of its own: what drawing the tile needs of memory is not the tile's
@@ -48,13 +60,14 @@ def main() -> None:
             os._exit(0)
         if os.wait()[1]:
             raise SystemExit("The tile could not be drawn")
-    measured = _phases(folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(f"{size} x {size} pixels, 3 m, 4 bands, two models\n")
-    print(f"{'phase':<14}{'wall s':>8}{'CPU s':>8}{'bar':>8}{'DARTS':>8}{'ratio':>8}")
-    for name, (wall, cpu) in measured.items():
-        print(f"{name:<14}{wall:>8.1f}{cpu:>8.2f}{BARS[name]:>8}{DARTS[name]:>8}{cpu / DARTS[name]:>8.2f}")
-    print(f"{'peak GB':<14}{'':>8}{peak:>8.2f}{PEAK_BAR:>8}{DARTS_PEAK:>8}{peak / DARTS_PEAK:>8.2f}")
+    return folder
+
+
+def models(folder: Path) -> list[Any]:
+    """The models of a tile, loaded."""
+    from darts_core.segmentation import Segmenter
+
+    return [Segmenter.load(path) for path in sorted((folder / "models").glob("*.pt"))]
 
 
 def _prepare(folder: Path, size: int) -> None:
@@ -104,7 +117,6 @@ def _phases(folder: Path) -> dict[str, tuple[float, float]]:
     from darts_core.postprocessing import postprocess
     from darts_core.preprocessing.preprocess import preprocess
     from darts_core.scenes import find_scenes, read_scene
-    from darts_core.segmentation import Segmenter
     from darts_core.segmentation.parameters import SegmentParameters
     from darts_core.vectors.polygons import Origin, vectorize
 
@@ -112,7 +124,7 @@ def _phases(folder: Path) -> dict[str, tuple[float, float]]:
     auxiliary = AuxiliarySources(
         dem=str(folder / "auxiliary" / "dem.tif"), trends=str(folder / "auxiliary" / "trends.tif")
     )
-    segmenters = [Segmenter.load(path) for path in sorted((folder / "models").glob("*.pt"))]
+    segmenters = models(folder)
     parameters = SegmentParameters(patch_size=1024, overlap=256)
     measured: dict[str, tuple[float, float]] = {}
 
