@@ -20,7 +20,8 @@ from resources.scenes import SceneSource, registered
 def raw_scene(context: dg.AssetExecutionContext, store: StoreResource, scenes: SceneSource) -> dg.MaterializeResult:
     """Digital numbers and quality layers exactly as delivered, with the STAC Item that describes them.
 
-    Sentinel-2 .SAFE (folder or zip), PlanetScope orders, and any GeoTIFF with a STAC Item beside it.
+    Sentinel-2 .SAFE (folder or zip), Landsat 8/9 (folder or tar), PlanetScope orders, and any GeoTIFF with a STAC Item
+    beside it.
     """
     from darts_core.scenes import read_scene, scene_digest
 

@@ -39,11 +39,15 @@ class QualityLayer:
     """A classification delivered with the scene."""
 
     name: str
-    """``scl`` or ``udm2``: the variable it becomes."""
+    """One of the layers of `darts_core.scenes.quality`, such as ``scl``: the variable it becomes."""
     file: str
     bands: tuple[int, ...] = (1,)
     """Of the file, from 1; more than one give the axis ``<name>_band``."""
     long_name: str = ""
+    dtype: str = "uint8"
+    """What it is read as; a number that this cannot hold is an error."""
+    on_request: bool = False
+    """Whether it is read only where it is asked for by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Plan:
 
     layers: tuple[Layer, ...]
     quality: tuple[QualityLayer, ...] = ()
+    """All that are there to be read."""
     processing_level: str = "unknown"
     file_bands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The bands that each file is known to have, in order; a file with another number of them is not the file."""
@@ -78,3 +83,23 @@ def choose(scene: Scene, available: Sequence[Layer], bands: Sequence[str] | None
             f"{', '.join(missing)} missing. The scene has {', '.join(by_name) or 'none'}"
         )
     return tuple(available) if bands is None else tuple(by_name[name] for name in dict.fromkeys(bands))
+
+
+def choose_quality(
+    scene: Scene, available: Sequence[QualityLayer], wanted: Sequence[str] | None
+) -> tuple[QualityLayer, ...]:
+    """The quality layers of these names, or those that are always read where None.
+
+    Raises:
+        SceneError: layers that the scene lacks, all named at once.
+    """
+    if wanted is None:
+        return tuple(layer for layer in available if not layer.on_request)
+    by_name = {layer.name: layer for layer in available}
+    missing = [name for name in wanted if name not in by_name]
+    if missing:
+        raise SceneError(
+            f"{scene.url}: expected the quality layers {', '.join(wanted)}; {', '.join(missing)} missing. "
+            f"The scene has {', '.join(by_name) or 'none'}"
+        )
+    return tuple(by_name[name] for name in dict.fromkeys(wanted))

@@ -147,7 +147,7 @@ def test_refusals(tmp_path, make_planet, item, suffix, message):
     findings = find_scenes(str(tmp_path))
     assert not findings.scenes
     assert message in findings.refusals[0].reasons["planet"]
-    assert set(findings.refusals[0].reasons) == {"sentinel2", "planet", "geotiff"}
+    assert set(findings.refusals[0].reasons) == {"sentinel2", "landsat", "planet", "geotiff"}
 
 
 def test_hostile_metadata_is_refused(tmp_path, make_planet):
