@@ -15,7 +15,7 @@ from resources.scenes import SceneSource, registered
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",
-    code_version="1",
+    code_version="2",
 )
 def raw_scene(context: dg.AssetExecutionContext, store: StoreResource, scenes: SceneSource) -> dg.MaterializeResult:
     """Digital numbers and quality layers exactly as delivered, with the STAC Item that describes them.

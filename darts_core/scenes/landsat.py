@@ -116,7 +116,7 @@ def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[s
     ]
     return Plan(
         choose(scene, layers, bands),
-        (QualityLayer("qa_pixel", files[_QUALITY], long_name="Pixel quality (QA_PIXEL)", dtype="uint16"),),
+        (QualityLayer("qa_pixel", files[_QUALITY], long_name="Pixel quality (QA_PIXEL)"),),
         metadata.text("PRODUCT_CONTENTS", "PROCESSING_LEVEL"),
         properties=_properties(metadata, scene),
     )

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from darts_core.scenes.scene import Scene, SceneError
 
 CORE_BANDS = ("blue", "green", "red", "nir")
 """What the platform works on; a scene without one of them is no scene for it."""
+
+QUALITY_LAYERS: Mapping[str, str] = MappingProxyType(
+    {
+        "scl": "uint8",
+        "udm": "uint8",
+        "udm2": "uint8",
+        "qa_pixel": "uint16",
+        "observations": "uint16",
+        "cloud_probability": "uint8",
+        "snow_probability": "uint8",
+    }
+)
+"""Every kind of quality layer and its dtype; `darts_core.scenes.quality` says what their numbers mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +53,18 @@ class QualityLayer:
     """A classification delivered with the scene."""
 
     name: str
-    """One of the layers of `darts_core.scenes.quality`, such as ``scl``: the variable it becomes."""
+    """One of `QUALITY_LAYERS`: the variable it becomes."""
     file: str
     bands: tuple[int, ...] = (1,)
     """Of the file, from 1; more than one give the axis ``<name>_band``."""
     long_name: str = ""
-    dtype: str = "uint8"
-    """What it is read as; a number that this cannot hold is an error."""
     on_request: bool = False
     """Whether it is read only where it is asked for by its name."""
+
+    @property
+    def dtype(self) -> str:
+        """What it is read as; a number that this cannot hold is an error."""
+        return QUALITY_LAYERS[self.name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import xarray as xr
 from darts_core.grids import Grid
 from darts_core.scenes.locating import Located, locate, packing, told
 from darts_core.scenes.plan import Layer, Plan, QualityLayer
-from darts_core.scenes.rasters import Raster, lazy_bands
+from darts_core.scenes.rasters import CHUNK, Raster, lazy_bands
 from darts_core.scenes.scene import Scene, SceneError
 from darts_core.scenes.stac import stac_item
 
@@ -23,6 +23,7 @@ def read_scene(
     resolution: int | None = None,
     bands: list[str] | None = None,
     quality: Sequence[str] | None = None,
+    chunk: int = CHUNK,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """The raw scene, lazily: no number is changed, none is invented.
@@ -35,6 +36,8 @@ def read_scene(
         quality: names of the quality layers to read. None reads what classifies each pixel: ``scl``, ``udm2`` or
             ``udm``, ``qa_pixel``, or the layers that a STAC Item names; Sentinel-2 L2A has ``cloud_probability`` and
             ``snow_probability`` besides.
+        chunk: pixels a side that dask reads at once. A scene that is loaded whole is loaded fastest in one chunk: ask
+            for one larger than the scene.
         storage_options: keyword arguments of the fsspec filesystem.
 
     Returns:
@@ -52,7 +55,7 @@ def read_scene(
     """
     located = locate(scene, resolution=resolution, bands=bands, quality=quality, storage_options=storage_options)
     try:
-        dataset = _assemble(scene, located)
+        dataset = _assemble(scene, located, chunk)
     except BaseException:
         located.folder.close()
         raise
@@ -60,18 +63,18 @@ def read_scene(
     return dataset
 
 
-def _assemble(scene: Scene, located: Located) -> xr.Dataset:
+def _assemble(scene: Scene, located: Located, chunk: int) -> xr.Dataset:
     plan, rasters, grid = located.plan, located.rasters, located.grid
     for raster in rasters.values():
         if raster.grid.transform.b or raster.grid.transform.d:
             raise SceneError(f"{raster.label} is rotated against its CRS; warp it to a north-up grid first")
-    variables = _reflectance(plan.layers, rasters)
+    variables = _reflectance(plan.layers, rasters, chunk)
     for layer in plan.quality:
-        variables[layer.name] = _classes(layer, rasters[layer.file], grid)
+        variables[layer.name] = _classes(layer, rasters[layer.file], grid, chunk)
     item = stac_item(scene, grid, plan.properties, _band_facts(plan.layers, variables))
     attrs = {**scene_attributes(scene, plan), "stac_item": item}
     return xr.Dataset(variables, grid.coordinates(), attrs).chunk(
-        dict(zip(("y", "x"), rasters[plan.layers[0].file].chunk, strict=True))
+        dict(zip(("y", "x"), rasters[plan.layers[0].file].blocks_of(chunk, chunk), strict=True))
     )
 
 
@@ -87,25 +90,25 @@ def scene_attributes(scene: Scene, plan: Plan) -> dict[str, str]:
     }
 
 
-def _reflectance(layers: Sequence[Layer], rasters: Mapping[str, Raster]) -> dict[str, xr.DataArray]:
+def _reflectance(layers: Sequence[Layer], rasters: Mapping[str, Raster], chunk: int) -> dict[str, xr.DataArray]:
     wanted: dict[str, list[Layer]] = {}
     for layer in layers:
         wanted.setdefault(layer.file, []).append(layer)
     variables = {}
     for file, of_file in wanted.items():
         raster = rasters[file]
-        numbers = lazy_bands(raster, [layer.band for layer in of_file])
+        numbers = lazy_bands(raster, [layer.band for layer in of_file], chunk=chunk)
         for position, layer in enumerate(of_file):
             attrs = {"long_name": layer.long_name, **packing(layer, raster)}
             variables[layer.name] = xr.DataArray(numbers[position], dims=("y", "x"), attrs=attrs)
     return {layer.name: variables[layer.name] for layer in layers}
 
 
-def _classes(layer: QualityLayer, raster: Raster, grid: Grid) -> xr.DataArray:
+def _classes(layer: QualityLayer, raster: Raster, grid: Grid, chunk: int) -> xr.DataArray:
     zoom = _zoom(raster, grid)
     if max(layer.bands) > raster.count:
         raise SceneError(f"{raster.label}: expected {len(layer.bands)} bands ({layer.name}), it has {raster.count}")
-    classes = lazy_bands(raster, layer.bands, zoom)
+    classes = lazy_bands(raster, layer.bands, zoom, max(1, chunk // zoom))
     if raster.dtype != layer.dtype:
         classes = da.map_blocks(_narrowed, classes, layer.dtype, raster.label, layer.name, dtype=layer.dtype)
     attrs = {"long_name": layer.long_name}

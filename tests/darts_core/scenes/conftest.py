@@ -77,7 +77,7 @@ def make_safe() -> Maker:
     return make
 
 
-def _write_jp2(path: Path, values: np.ndarray, size: int) -> None:
+def _write_jp2(path: Path, values: np.ndarray, size: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
         path,
@@ -94,6 +94,13 @@ def _write_jp2(path: Path, values: np.ndarray, size: int) -> None:
         yccc="NO",
     ) as target:
         target.write(values, 1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_jp2() -> Maker:
+    """Write one band (y, x) as a lossless JP2 with pixels of so many metres."""
+    return _write_jp2
 
 
 def _metadata(product: str, level: str, baseline: str, offset: int | None, names: list[str]) -> str:
