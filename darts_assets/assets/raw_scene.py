@@ -15,12 +15,13 @@ from resources.scenes import SceneSource, registered
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",
-    code_version="1",
+    code_version="2",
 )
 def raw_scene(context: dg.AssetExecutionContext, store: StoreResource, scenes: SceneSource) -> dg.MaterializeResult:
     """Digital numbers and quality layers exactly as delivered, with the STAC Item that describes them.
 
-    Sentinel-2 .SAFE (folder or zip), PlanetScope orders, and any GeoTIFF with a STAC Item beside it.
+    Sentinel-2 .SAFE (folder or zip), Landsat 8/9 (folder or tar), PlanetScope orders, and any GeoTIFF with a STAC Item
+    beside it.
     """
     from darts_core.scenes import read_scene, scene_digest
 

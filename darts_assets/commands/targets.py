@@ -10,7 +10,7 @@ from pathlib import Path
 
 from darts_core.errors import DartsError
 
-_ENDINGS = re.compile(r"(\.zip|\.SAFE|\.tiff?|\.jp2|\.vrt)+$", re.IGNORECASE)
+_ENDINGS = re.compile(r"(\.zip|\.tar|\.SAFE|\.tiff?|\.jp2|\.vrt)+$", re.IGNORECASE)
 
 
 class UsageError(DartsError):

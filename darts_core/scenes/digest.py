@@ -9,14 +9,14 @@ from typing import Any
 
 from darts_core.scenes.folders import Folder, LocalFolder
 from darts_core.scenes.opening import open_scene, open_tree
-from darts_core.scenes.scene import Scene, SceneError
+from darts_core.scenes.scene import Scene, SceneError, is_archive
 
 
 def scene_digest(scene: Scene, storage_options: Mapping[str, Any] | None = None) -> str:
     """What names a delivery: the same for the same files anywhere, another one as soon as a byte differs.
 
     Made of the names of the scene's files and, on disk, their content; in an object store, their size and ETag. A
-    file that the metadata names and that was not delivered counts as absent. The content of a zip is the zip.
+    file that the metadata names and that was not delivered counts as absent. The content of an archive is the archive.
 
     Returns:
         32 hexadecimal digits.
@@ -33,7 +33,7 @@ def scene_digest(scene: Scene, storage_options: Mapping[str, Any] | None = None)
 
 def _delivered(scene: Scene, storage_options: Mapping[str, Any] | None) -> tuple[Folder, tuple[str, ...]]:
     home, _, name = scene.url.rpartition("/")
-    if not name.lower().endswith(".zip"):
+    if not is_archive(name):
         return open_scene(scene, storage_options), scene.files
     folder = open_tree(home, storage_options, deep=False)
     if name not in folder.entries:

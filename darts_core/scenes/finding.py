@@ -10,17 +10,27 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from darts_core.scenes import geotiff, planet, sentinel2
+from darts_core.scenes import geotiff, landsat, planet, sentinel2
 from darts_core.scenes.folders import Folder, child_url
-from darts_core.scenes.opening import filesystem, open_tree, open_zip
-from darts_core.scenes.scene import READERS, Findings, Refusal, Scene, SceneError, is_tiff
+from darts_core.scenes.opening import filesystem, open_archive, open_tree
+from darts_core.scenes.scene import READERS, Findings, Refusal, Scene, SceneError, is_archive, is_tiff
 
-LOOKED_FOR = ".SAFE folders, .zip files, and GeoTIFFs (.tif, .tiff)"
+LOOKED_FOR = ".SAFE folders, Landsat products (…_MTL.json, .xml, .txt), .zip and .tar files, and GeoTIFFs (.tif, .tiff)"
+
+_TAKES: Mapping[str, str] = MappingProxyType(
+    {"sentinel2": ".SAFE folder", "landsat": "Landsat MTL", "planet": "GeoTIFF", "geotiff": "GeoTIFF"}
+)
+"""Reader to what a candidate must be that it is asked about."""
 
 _SAFE = re.compile(r"^(?:.*?/)?[^/]+\.SAFE(?=/)", re.IGNORECASE)
 
 _DESCRIBE: Mapping[str, Callable[[Folder, str], Scene]] = MappingProxyType(
-    {"sentinel2": sentinel2.describe, "planet": planet.describe, "geotiff": geotiff.describe}
+    {
+        "sentinel2": sentinel2.describe,
+        "landsat": landsat.describe,
+        "planet": planet.describe,
+        "geotiff": geotiff.describe,
+    }
 )
 
 
@@ -28,21 +38,21 @@ def find_scenes(url: str, storage_options: Mapping[str, Any] | None = None) -> F
     """Every scene at or under `url`, at the cost of a listing and of reading small metadata files.
 
     Args:
-        url: a folder or object-store prefix, which is searched recursively, or one scene: a .SAFE folder, a zip,
-            a GeoTIFF.
+        url: a folder or object-store prefix, which is searched recursively, or one scene: a .SAFE folder, a folder of
+            a Landsat product, a zip or tar, a GeoTIFF.
         storage_options: keyword arguments of the fsspec filesystem, such as ``endpoint_url``.
 
     Returns:
         The scenes, sorted by key, and a refusal for each candidate that no reader takes. Of two products of the same
-        acquisition (L1C and L2A, two baselines) the later one in the order of product names is the scene.
+        acquisition (two levels, two baselines) the later one in the order of product names is the scene.
 
     Raises:
         SceneError: nothing there, nothing that could be a scene, or an object store that does not answer.
     """
     fs, url = filesystem(url, storage_options)
     _reach(fs, url)
-    if url.lower().endswith(".zip") and fs.isfile(url):
-        return _distinct(*_inside_zip(url, storage_options))
+    if is_archive(url) and fs.isfile(url):
+        return _distinct(*_inside_archive(url, storage_options))
     if is_tiff(url) and fs.isfile(url):
         home, _, name = url.rpartition("/")
         folder, candidates = open_tree(home, storage_options, deep=False), [name]
@@ -52,11 +62,11 @@ def find_scenes(url: str, storage_options: Mapping[str, Any] | None = None) -> F
     if not candidates:
         _nothing(folder, isinstance(fs, LocalFileSystem) and not fs.exists(url))
     scenes, refusals = [], []
-    for candidate in [name for name in candidates if name.lower().endswith(".zip")]:
-        found, refused = _inside_zip(child_url(url, candidate), storage_options)
+    for candidate in filter(is_archive, candidates):
+        found, refused = _inside_archive(child_url(url, candidate), storage_options)
         scenes += found
         refusals += refused
-    found, refused = _described(folder, [name for name in candidates if not name.lower().endswith(".zip")])
+    found, refused = _described(folder, [name for name in candidates if not is_archive(name)])
     return _distinct(scenes + found, refusals + refused)
 
 
@@ -91,7 +101,7 @@ def _nothing(folder: Folder, absent: bool) -> None:
 
 
 def _candidates(folder: Folder) -> Iterator[str]:
-    """Folders of .SAFE products, by name or by their metadata, and the zips and GeoTIFFs outside of them."""
+    """Folders of .SAFE products, by name or by their metadata, Landsat's MTLs, and the rest: archives and GeoTIFFs."""
     documents = [name for name in folder.entries if name.rpartition("/")[2] in sentinel2.DOCUMENTS]
     products = {name.rpartition("/")[0] for name in documents}
     if folder.url.upper().endswith(".SAFE"):
@@ -104,9 +114,11 @@ def _candidates(folder: Folder) -> Iterator[str]:
         else:
             outside.append(name)
     yield from sorted(products)
+    of_landsat = landsat.documents(outside)
+    yield from of_landsat.values()
     for name in outside:
-        inside = any(parent in products for parent in _parents(name))
-        if not inside and (name.lower().endswith(".zip") or (is_tiff(name) and not planet.is_companion(name))):
+        inside = landsat.product_of(name) in of_landsat or any(parent in products for parent in _parents(name))
+        if not inside and (is_archive(name) or (is_tiff(name) and not planet.is_companion(name))):
             yield name
 
 
@@ -115,20 +127,15 @@ def _parents(name: str) -> Iterator[str]:
     return ("/".join(parts[:depth]) for depth in range(len(parts) + 1))
 
 
-def _inside_zip(url: str, storage_options: Mapping[str, Any] | None) -> tuple[list[Scene], list[Refusal]]:
+def _inside_archive(url: str, storage_options: Mapping[str, Any] | None) -> tuple[list[Scene], list[Refusal]]:
     try:
-        folder = open_zip(url, storage_options)
+        folder = open_archive(url, storage_options)
     except SceneError as error:
         return [], [Refusal(url, dict.fromkeys(READERS, str(error)))]
     try:
-        candidates = [name for name in _candidates(folder) if not name.lower().endswith(".zip")]
+        candidates = [name for name in _candidates(folder) if not is_archive(name)]
         if not candidates:
-            reasons = {
-                "sentinel2": "the zip holds no .SAFE folder",
-                "planet": "the zip holds no GeoTIFF",
-                "geotiff": "the zip holds no GeoTIFF",
-            }
-            return [], [Refusal(url, reasons)]
+            return [], [Refusal(url, {reader: f"the archive holds no {what}" for reader, what in _TAKES.items()})]
         return _described(folder, candidates)
     finally:
         folder.close()
@@ -153,15 +160,23 @@ def _described(folder: Folder, candidates: list[str]) -> tuple[list[Scene], list
 
 def _ask_readers(folder: Folder, candidate: str) -> Scene | Refusal:
     reasons = {}
+    kind = "GeoTIFF" if is_tiff(candidate) else "Landsat MTL" if landsat.is_document(candidate) else ".SAFE folder"
     for reader in READERS:
-        if (reader == "sentinel2") == is_tiff(candidate):
-            reasons[reader] = "a GeoTIFF, not a .SAFE folder" if is_tiff(candidate) else "not a GeoTIFF"
+        if _TAKES[reader] != kind:
+            reasons[reader] = _not_asked(reader, candidate, kind)
             continue
         try:
             return _DESCRIBE[reader](folder, candidate)
         except SceneError as error:
             reasons[reader] = str(error)
     return Refusal(folder.named(candidate), reasons)
+
+
+def _not_asked(reader: str, candidate: str, kind: str) -> str:
+    product = landsat.product_of(candidate)
+    if reader == "landsat" and product is not None:
+        return f"a file of {product.rpartition('/')[2]}, whose _MTL.json, .xml or .txt is missing beside it; deliver it"
+    return f"a {kind}, not a {_TAKES[reader]}"
 
 
 def _distinct(scenes: list[Scene], refusals: list[Refusal]) -> Findings:

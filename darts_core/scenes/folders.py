@@ -1,10 +1,11 @@
-"""A folder of delivered files, wherever it lies: on disk, in an object store, in a zip."""
+"""A folder of delivered files: on disk, in an object store, or in an archive (see `darts_core.scenes.archives`)."""
 
 from __future__ import annotations
 
 import atexit
 import json
 import shutil
+import tarfile
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
@@ -13,14 +14,17 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 import fsspec
 
-from darts_core.scenes.scene import SceneError, check_relative, is_tiff
+from darts_core.scenes.scene import SceneError, is_tiff
 
 _LARGEST_DOCUMENT = 32 * 2**20
 _LARGEST_SCENE = 64 * 2**30
+
+UNREADABLE = (OSError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError)
+"""What reading a damaged or encrypted file raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class Folder(ABC):
             raise SceneError(f"{self.named(name)} has {self.entries[name].size} bytes, too many for metadata")
         try:
             return self._read(name)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise SceneError(f"{self.named(name)} cannot be read: {error}") from error
 
     def read_json(self, name: str) -> Any:
@@ -127,7 +131,7 @@ class CopiedFolder(Folder):
         atexit.register(self._remove)
         try:
             self._copy(wanted, into)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except UNREADABLE as error:
             self.close()
             raise SceneError(f"{self.url} cannot be fetched: {error}") from error
         for name in wanted:
@@ -180,45 +184,6 @@ class RemoteFolder(CopiedFolder):
         for name in names:
             (into / name).parent.mkdir(parents=True, exist_ok=True)
         self._fs.get([child_url(self.url, name) for name in names], [str(into / name) for name in names])
-
-
-class ZipFolder(CopiedFolder):
-    """The files in a zip, which may lie in an object store; a scene in it has the zip as its URL."""
-
-    def __init__(self, url: str, file: IO[bytes]) -> None:
-        try:
-            self._zip = zipfile.ZipFile(file)
-            members = [member for member in self._zip.infolist() if not member.is_dir()]
-            entries = {check_relative(member.filename, url): Entry(member.file_size) for member in members}
-        # ValueError: a file too short for a zip, sought before its start
-        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-            file.close()
-            raise SceneError(f"{url} is not a whole zip: {error}. Download it again") from error
-        except SceneError:
-            file.close()
-            raise
-        self._file = file
-        super().__init__(url, entries)
-
-    def place(self, at: str, names: Iterable[str]) -> tuple[str, tuple[str, ...]]:
-        return self.url, tuple(names)
-
-    def named(self, name: str) -> str:
-        return f"{self.url}!/{name}"
-
-    def _read(self, name: str) -> bytes:
-        return self._zip.read(name)
-
-    def _copy(self, names: list[str], into: Path) -> None:
-        for name in names:
-            (into / name).parent.mkdir(parents=True, exist_ok=True)
-            with self._zip.open(name) as source, (into / name).open("wb") as target:
-                shutil.copyfileobj(source, target, 2**20)
-
-    def close(self) -> None:
-        super().close()
-        self._zip.close()
-        self._file.close()
 
 
 def child_url(url: str, name: str) -> str:

@@ -10,6 +10,7 @@ import re
 from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from darts_core.scenes.folders import Folder, smallest_home
@@ -19,6 +20,16 @@ from darts_core.scenes.scene import Scene, SceneError, check_relative, is_tiff, 
 _MGRS = re.compile(r"(?:MGRS-)?T?(\d{1,2})([C-X][A-Z]{2})")
 _MGRS_INSIDE = re.compile(r"T(\d{2})([C-X][A-Z]{2})(?![A-Z0-9])")
 _SENTINEL2 = re.compile(r"sentinel-?2([a-z])", re.IGNORECASE)
+_QUALITY_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "scl": "Scene classification layer",
+        "qa_pixel": "Pixel quality (QA_PIXEL)",
+        "udm": "Unusable data mask",
+        "observations": "Number of observations",
+        "cloud_probability": "Cloud probability, percent",
+    }
+)
+"""Quality layers of one band that an Item can name, and what they are."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -47,7 +58,7 @@ def describe(folder: Folder, candidate: str) -> Scene:
     properties = item["properties"]
     time = properties.get("datetime") or properties.get("start_datetime")
     item_id = str(item.get("id") or "")
-    reflectance = next((asset.file for asset in assets if not _is_scl_asset(asset)), candidate)
+    reflectance = next((asset.file for asset in assets if _quality_asset(asset) is None), candidate)
     files = [document, *dict.fromkeys(asset.file for asset in assets)]
     url, relative = folder.place(smallest_home(reflectance, files), files)
     return Scene(
@@ -61,7 +72,7 @@ def has_item(folder: Folder, candidate: str) -> bool:
 
 
 def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[str] | None) -> Plan:
-    """All bands that the Item names, or those asked for, and the scene classification where there is one."""
+    """All bands that the Item names, or those asked for, and the quality layers where there are some."""
     document = scene.files[0]
     item = folder.read_json(document)
     where = folder.named(document)
@@ -157,7 +168,7 @@ def _bands(asset: object, key: str, where: str) -> tuple[Mapping[str, Any], ...]
     if not all(isinstance(band, dict) for bands in lists for band in bands) or len(lengths) > 1:
         raise SceneError(f"{where}: asset {key!r} does not describe its bands one by one, alike in every list")
     if not lengths:
-        return ({"name": key},) if key.lower() == "scl" else ()
+        return ({"name": key},) if key.lower() in _QUALITY_NAMES else ()
     shared = _plain({name: value for name, value in asset.items() if name in _SHARED})
     by_band = zip(*(bands for bands in lists if bands), strict=True)
     merged = [dict(ChainMap(*map(_plain, reversed(said)), shared)) for said in by_band]
@@ -179,8 +190,8 @@ def _label(band: Mapping[str, Any]) -> str:
 
 def _layers(assets: Sequence[_Asset], where: str) -> tuple[list[Layer], tuple[QualityLayer, ...]]:
     all_bands = [(asset, number, band) for asset in assets for number, band in enumerate(asset.bands, start=1)]
-    scl = [(asset, number) for asset, number, band in all_bands if _is_scl(asset, band)]
-    reflective = [row for row in all_bands if not _is_scl(row[0], row[2])]
+    quality = {name: (asset, number) for asset, number, band in reversed(all_bands) if (name := _quality(asset, band))}
+    reflective = [row for row in all_bands if _quality(row[0], row[2]) is None]
     shared_names = Counter(_label(band) for _, _, band in reflective)
     layers = []
     for asset, number, band in reflective:
@@ -200,10 +211,9 @@ def _layers(assets: Sequence[_Asset], where: str) -> tuple[list[Layer], tuple[Qu
     repeated = [name for name, count in Counter(layer.name for layer in layers).items() if count > 1]
     if repeated:
         raise SceneError(f"{where}: more than one band is named {', '.join(repeated)}")
-    quality = tuple(
-        QualityLayer("scl", asset.file, (number,), "Scene classification layer") for asset, number in scl[:1]
+    return layers, tuple(
+        QualityLayer(name, asset.file, (number,), _QUALITY_NAMES[name]) for name, (asset, number) in quality.items()
     )
-    return layers, quality
 
 
 def _with_nir(layers: Sequence[Layer]) -> Iterator[Layer]:
@@ -212,13 +222,15 @@ def _with_nir(layers: Sequence[Layer]) -> Iterator[Layer]:
     return (replace(layer, name="nir") if narrow and layer.name == "nir08" else layer for layer in layers)
 
 
-def _is_scl(asset: _Asset, band: Mapping[str, Any]) -> bool:
-    named = {str(band.get(field, "")).lower() for field in ("name", "common_name")}
-    return "scl" in named or _is_scl_asset(asset)
+def _quality(asset: _Asset, band: Mapping[str, Any]) -> str | None:
+    """The quality layer that a band is, by its own name or that of its asset."""
+    named = (str(band.get(field, "")).lower() for field in ("name", "common_name"))
+    return next((name for name in named if name in _QUALITY_NAMES), None) or _quality_asset(asset)
 
 
-def _is_scl_asset(asset: _Asset) -> bool:
-    return asset.key.lower() == "scl" and len(asset.bands) == 1
+def _quality_asset(asset: _Asset) -> str | None:
+    key = asset.key.lower()
+    return key if key in _QUALITY_NAMES and len(asset.bands) == 1 else None
 
 
 def _number(value: object, field: str, where: str) -> float | None:

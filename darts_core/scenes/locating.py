@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from darts_core.grids import Grid
-from darts_core.scenes import geotiff, planet, sentinel2
+from darts_core.scenes import geotiff, landsat, planet, sentinel2
 from darts_core.scenes.folders import Folder
 from darts_core.scenes.opening import open_scene
-from darts_core.scenes.plan import Layer, Plan
+from darts_core.scenes.plan import Layer, Plan, choose_quality
 from darts_core.scenes.rasters import Raster, open_raster
 from darts_core.scenes.scene import Scene, SceneError
 
 _PLAN: Mapping[str, Callable[[Folder, Scene, int | None, Sequence[str] | None], Plan]] = MappingProxyType(
-    {"sentinel2": sentinel2.plan, "planet": planet.plan, "geotiff": geotiff.plan}
+    {"sentinel2": sentinel2.plan, "landsat": landsat.plan, "planet": planet.plan, "geotiff": geotiff.plan}
 )
 
 
@@ -33,7 +33,7 @@ class Located:
     grid: Grid
     """Of the bands; quality layers may lie on a coarser one."""
     folder: Folder
-    """Close it to remove the copies of a zip or an object store."""
+    """Close it to remove the copies of an archive or an object store."""
 
 
 def locate(
@@ -41,18 +41,14 @@ def locate(
     *,
     resolution: int | None = None,
     bands: Sequence[str] | None = None,
-    quality: bool = True,
+    quality: Sequence[str] | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Located:
-    """Find the files of a scene. Arguments and errors are those of `read_scene`.
-
-    Args:
-        quality: False leaves out the classification.
-    """
+    """Find the files of a scene. Arguments and errors are those of `read_scene`."""
     folder = open_scene(scene, storage_options)
     try:
         plan = _PLAN[scene.reader](folder, scene, resolution, bands)
-        plan = plan if quality else replace(plan, quality=())
+        plan = replace(plan, quality=choose_quality(scene, plan.quality, quality))
         _require(scene, folder, plan.files)
         located = open_located(folder, plan)
         _check_resolution(scene, located.grid, resolution)

@@ -9,8 +9,9 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from darts_core.scenes.folders import Entry, Folder, LocalFolder, RemoteFolder, ZipFolder, child_url
-from darts_core.scenes.scene import Scene, SceneError
+from darts_core.scenes.archives import ArchiveFolder, TarFolder, ZipFolder
+from darts_core.scenes.folders import Entry, Folder, LocalFolder, RemoteFolder, child_url
+from darts_core.scenes.scene import Scene, SceneError, is_archive
 
 _READ_AHEAD = 4 * 2**20
 
@@ -61,11 +62,12 @@ def _entries(url: str, fs: fsspec.AbstractFileSystem, infos: Iterable[Mapping[st
     }
 
 
-def open_zip(url: str, options: Mapping[str, Any] | None) -> ZipFolder:
-    """The files of the zip at `url`."""
+def open_archive(url: str, options: Mapping[str, Any] | None) -> ArchiveFolder:
+    """The files of the zip or tar at `url`."""
     fs, url = filesystem(url, options)
+    kind = TarFolder if url.lower().endswith(".tar") else ZipFolder
     try:
-        return ZipFolder(url, fs.open(url, "rb", block_size=_READ_AHEAD))
+        return kind(url, fs.open(url, "rb", block_size=_READ_AHEAD))
     except OSError as error:
         raise SceneError(f"{url} cannot be opened: {error}") from error
 
@@ -77,8 +79,8 @@ def open_scene(scene: Scene, options: Mapping[str, Any] | None) -> Folder:
         SceneError: nothing of the scene is there any more.
     """
     fs, base = filesystem(scene.base, options)
-    if base.lower().endswith(".zip"):
-        return open_zip(base, options)
+    if is_archive(base):
+        return open_archive(base, options)
     entries: dict[str, Entry] = {}
     for parent in sorted({name.rpartition("/")[0] for name in scene.files}):
         listed = open_tree(child_url(base, parent), options, deep=False)

@@ -50,7 +50,7 @@ def is_reflectance(name: str) -> bool:
 
 
 def is_companion(name: str) -> bool:
-    """Whether a GeoTIFF is the usable-data mask of a scene, and so no candidate of its own."""
+    """Whether a GeoTIFF is the mask of usable or unusable data of a scene, and so no candidate of its own."""
     return _COMPANION.search(name) is not None
 
 
@@ -75,7 +75,7 @@ def describe(folder: Folder, candidate: str) -> Scene:
 
 
 def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[str] | None) -> Plan:
-    """All bands of the file, or those asked for, and the usable-data mask where it was delivered."""
+    """All bands of the file, or those asked for, and the mask of usable or unusable data where it was delivered."""
     reflectance = scene.files[0]
     item = read_name(reflectance)
     metadata = _metadata(folder, scene.files)
@@ -90,11 +90,17 @@ def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[s
     mask = next((name for name in scene.files if is_companion(name)), None)
     return Plan(
         layers,
-        () if mask is None else (QualityLayer("udm2", mask, tuple(range(1, UDM2_BANDS + 1)), "Usable data mask 2"),),
+        () if mask is None else (_mask(mask),),
         "3A" if item.orthotile else "3B",
         {reflectance: item.bands},
         _properties(item, metadata, mask),
     )
+
+
+def _mask(name: str) -> QualityLayer:
+    if "_udm2" in name.rpartition("/")[2].lower():
+        return QualityLayer("udm2", name, tuple(range(1, UDM2_BANDS + 1)), "Usable data mask 2")
+    return QualityLayer("udm", name, long_name="Unusable data mask")
 
 
 def read_name(name: str) -> Item:
@@ -136,17 +142,18 @@ def _time(match: re.Match[str]) -> datetime:
 
 
 def _companions(folder: Folder, candidate: str, item: Item) -> Iterator[str]:
-    """The mask and the metadata, in this order, where they were delivered."""
-    masks = [
-        f"{item.id}{level}_udm2{clip}.{end}"
-        for level in ("_3B", "")
-        for clip in ("", "_clip")
-        for end in ("tif", "tiff")
+    """The mask (UDM 2, or else the UDM of before 2018) and the metadata, in this order, where they were delivered."""
+    levels, ends = ("_3B", ""), [f"{clip}.{end}" for clip in ("", "_clip") for end in ("tif", "tiff")]
+    udm2 = [f"{item.id}{level}_udm2{end}" for level in levels for end in ends]
+    udm = [
+        f"{item.id}{level}_{kind}_DN_udm{end}" for level in levels for kind in ("AnalyticMS", "BGRN") for end in ends
     ]
-    for names in (masks, [f"{item.id}{level}_metadata.json" for level in ("", "_3B")]):
-        nearest = _nearest(candidate, [path for name in names for path in folder.paths_of(name)])
-        if nearest is not None:
-            yield nearest
+    metadata = [f"{item.id}{level}_metadata.json" for level in ("", "_3B")]
+
+    def nearest(names: list[str]) -> str | None:
+        return _nearest(candidate, [path for name in names for path in folder.paths_of(name)])
+
+    yield from filter(None, (nearest(udm2) or nearest(udm), nearest(metadata)))
 
 
 def _nearest(candidate: str, paths: Sequence[str]) -> str | None:
@@ -180,13 +187,16 @@ def _properties(item: Item, metadata: Mapping[str, Any], mask: str | None) -> di
     properties: dict[str, Any] = {
         "processing:level": "3A" if item.orthotile else "3B",
         "planet:harmonized": item.harmonized,
-        "planet:udm2": mask is not None,
+        "planet:udm2": mask is not None and _mask(mask).name == "udm2",
     }
     if "acquired" not in metadata:
         properties["planet:acquired_from"] = "file name" if item.has_time else "file name, day only"
     for name in ("item_type", "strip_id", "quality_category", "instrument"):
         if name in metadata:
             properties[f"planet:{name}"] = metadata[name]
+    for name in ("sun_azimuth", "sun_elevation"):
+        if isinstance(metadata.get(name), int | float):
+            properties[f"view:{name}"] = metadata[name]
     if isinstance(metadata.get("cloud_cover"), int | float):
         # Planet gives a fraction, STAC a percentage
         properties["eo:cloud_cover"] = 100 * metadata["cloud_cover"]

@@ -22,7 +22,8 @@ from darts_core.scenes.scene import SceneError
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-_CHUNK = 2048
+CHUNK = 2048
+"""Pixels a side of a dask chunk, less where blocks of the file do not fill it."""
 _DRIVERS = {".jp2": "JP2OpenJPEG", ".tif": "GTiff", ".tiff": "GTiff"}
 _END_OF_CODESTREAM = b"\xff\xd9"
 
@@ -54,11 +55,6 @@ class Raster:
     band_tags: tuple[Mapping[str, str], ...]
     sidecars: bool
     """Whether what lies beside the file (statistics, masks, headers) is part of it."""
-
-    @property
-    def chunk(self) -> tuple[int, int]:
-        """(rows, columns), whole blocks of the file, at most the raster."""
-        return self.blocks_of(_CHUNK, _CHUNK)
 
     def blocks_of(self, rows: int, columns: int) -> tuple[int, int]:
         """As many whole blocks as fit in so many rows and columns, one at least, at most the raster."""
@@ -164,18 +160,18 @@ def _block_ends(source: DatasetReader) -> Iterator[int]:
                     yield int(offset) + int(size)
 
 
-def lazy_bands(raster: Raster, indexes: Sequence[int], zoom: int = 1) -> da.Array:
+def lazy_bands(raster: Raster, indexes: Sequence[int], zoom: int = 1, chunk: int = CHUNK) -> da.Array:
     """Bands of a raster, axes (band, y, x), dtype of the file, every number as it is in the file.
 
     Args:
         indexes: bands, from 1.
         zoom: each pixel is repeated this many times along both axes, which invents no number.
+        chunk: pixels of the raster a side that one chunk has at most; whole blocks of the file.
     """
     height, width = raster.grid.height * zoom, raster.grid.width * zoom
     together = len(indexes) if raster.interleaved else 1
-    chunks = da.core.normalize_chunks(
-        (together, raster.chunk[0] * zoom, raster.chunk[1] * zoom), (len(indexes), height, width)
-    )
+    rows, columns = raster.blocks_of(chunk, chunk)
+    chunks = da.core.normalize_chunks((together, rows * zoom, columns * zoom), (len(indexes), height, width))
     return da.map_blocks(
         _read_chunk,
         raster,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from darts_core.errors import DartsError
 
-READERS = ("sentinel2", "planet", "geotiff")
+READERS = ("sentinel2", "landsat", "planet", "geotiff")
 """Names of the readers, in the order in which they are asked."""
 
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
@@ -31,17 +31,17 @@ class Scene:
     """
 
     url: str
-    """Folder, zip or GeoTIFF: a local path or ``s3://…``."""
+    """Folder, archive (zip, tar) or GeoTIFF: a local path or ``s3://…``."""
     reader: str
     """One of `READERS`."""
     product_id: str
     """The deliverer's name of the product."""
     tile: str
-    """MGRS tile (``T08WMA``), Planet grid cell or strip, or another name of the place."""
+    """MGRS tile (``T08WMA``), WRS-2 path and row (``062012``), Planet grid cell or strip, or another name."""
     acquired: datetime
     """Aware, UTC."""
     sensor: str
-    """Short name, such as ``S2A`` or ``PS2427``."""
+    """Short name, such as ``S2A``, ``LC08`` or ``PS2427``."""
     files: tuple[str, ...]
     """What reading may need, relative to `base`; what delivered metadata names counts, on disk or not."""
 
@@ -72,7 +72,7 @@ class Scene:
 
     @property
     def base(self) -> str:
-        """What `files` are relative to: the folder or zip itself, or the folder that the GeoTIFF lies in."""
+        """What `files` are relative to: the folder or archive itself, or the folder that the GeoTIFF lies in."""
         return self.url.rpartition("/")[0] if is_tiff(self.url) else self.url
 
     def to_json(self) -> str:
@@ -99,7 +99,7 @@ class Refusal:
     """Something that looked like a scene and is none that can be read."""
 
     url: str
-    """The candidate; one inside a zip is ``<zip>!/<name>``."""
+    """The candidate; one inside an archive is ``<archive>!/<name>``."""
     reasons: Mapping[str, str]
     """Reader to why it does not take the candidate."""
 
@@ -115,6 +115,11 @@ class Findings:
 def is_tiff(name: str) -> bool:
     """Whether a name is that of a GeoTIFF."""
     return name.lower().endswith((".tif", ".tiff"))
+
+
+def is_archive(name: str) -> bool:
+    """Whether a name is that of an archive that holds scenes."""
+    return name.lower().endswith((".zip", ".tar"))
 
 
 def check_relative(name: str, where: str) -> str:

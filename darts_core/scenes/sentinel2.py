@@ -55,6 +55,11 @@ COMMON_NAMES: Mapping[str, str] = MappingProxyType({band.code: band.common_name 
 """Band code (``B02``) to common name."""
 
 _IMAGE = re.compile(r"_(?P<code>B\d[\dA]|SCL)(?:_(?P<resolution>\d{2})m)?$")
+_TILE_DOCUMENT = "MTD_TL.xml"
+_PROBABILITIES = (
+    ("CLDPRB", "cloud_probability", "Cloud probability, percent"),
+    ("SNWPRB", "snow_probability", "Snow probability, percent"),
+)
 _TILE = re.compile(r"_(T\d{2}[A-Z]{3})(?:_|$)")
 _SPACECRAFT = re.compile(r"Sentinel-2([A-Z])")
 
@@ -91,7 +96,7 @@ def describe(folder: Folder, candidate: str) -> Scene:
     if not documents:
         raise SceneError(f"no {' or '.join(DOCUMENTS)} in it, so it is no Sentinel-2 L2A or L1C product")
     product = read_metadata(folder, documents[0])
-    named = [documents[0], *(prefix + name for name in product.images.values())]
+    named = [documents[0], *(prefix + name for name in product.images.values()), *_beside(folder, product, prefix)]
     url, files = folder.place(candidate, named)
     acquired = parse_utc(product.acquired, folder.named(documents[0]))
     return Scene(url, "sentinel2", product.product_id, product.tile, acquired, product.sensor, files)
@@ -110,9 +115,10 @@ def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[s
     layers = choose(scene, _layers(product, prefix, resolution, nir="nir08" not in bands), bands)
     return Plan(
         layers,
-        _quality(product, prefix, resolution),
+        (*_quality(product, prefix, resolution), *_probabilities(folder, product, prefix, resolution)),
         product.level,
         properties={
+            **_sun(folder, product, prefix),
             "processing:level": product.level,
             "s2:processing_baseline": product.baseline,
             "grid:code": f"MGRS-{product.tile[1:]}",
@@ -128,15 +134,19 @@ def read_metadata(folder: Folder, document: str) -> Product:
         SceneError: not XML, not such a document, or a fact missing from it.
     """
     where = folder.named(document)
-    try:
-        root = ElementTree.fromstring(folder.read(document))
-    except (ElementTree.ParseError, DefusedXmlException, ValueError) as error:
-        raise SceneError(f"{where} is not valid XML: {error}") from error
+    root = _parsed(folder, document)
     level = document[-7:-4]
     try:
         return _product(root, level, where)
     except ValueError as error:
         raise SceneError(f"{where} holds something else than a number: {error}") from error
+
+
+def _parsed(folder: Folder, document: str) -> Element:
+    try:
+        return ElementTree.fromstring(folder.read(document))
+    except (ElementTree.ParseError, DefusedXmlException, ValueError) as error:
+        raise SceneError(f"{folder.named(document)} is not valid XML: {error}") from error
 
 
 def _product(root: Element, level: str, where: str) -> Product:
@@ -218,6 +228,43 @@ def _layers(product: Product, prefix: str, resolution: int, *, nir: bool) -> lis
             )
         )
     return layers
+
+
+def _granule(product: Product) -> str:
+    """The folder of the tile in the product."""
+    return "/".join(next(iter(product.images.values())).split("/")[:2])
+
+
+def _beside(folder: Folder, product: Product, prefix: str) -> Iterator[str]:
+    """What lies beside the images under a fixed name and need not be there: the tile's metadata, the probabilities."""
+    granule = f"{prefix}{_granule(product)}"
+    masks = (f"QI_DATA/MSK_{code}_{metres}m.jp2" for code, *_ in _PROBABILITIES for metres in (20, 60))
+    return (name for file in (_TILE_DOCUMENT, *masks) if (name := f"{granule}/{file}") in folder.entries)
+
+
+def _sun(folder: Folder, product: Product, prefix: str) -> dict[str, float]:
+    """STAC properties of the sun's mean place over the tile, degrees; empty where the tile's metadata does not say."""
+    document = f"{prefix}{_granule(product)}/{_TILE_DOCUMENT}"
+    sun = _parsed(folder, document).find(".//Mean_Sun_Angle") if document in folder.entries else None
+    if sun is None:
+        return {}
+    zenith, azimuth = (sun.findtext(f"{name}_ANGLE", "") for name in ("ZENITH", "AZIMUTH"))
+    try:
+        return {"view:sun_elevation": 90 - float(zenith), "view:sun_azimuth": float(azimuth)}
+    except ValueError:
+        raise SceneError(
+            f"{folder.named(document)}: expected a Mean_Sun_Angle in degrees, received {zenith!r} and {azimuth!r}"
+        ) from None
+
+
+def _probabilities(folder: Folder, product: Product, prefix: str, resolution: int) -> Iterator[QualityLayer]:
+    """The probabilities by which Sen2Cor classified, at 20 m, or at 60 m where these are not delivered or asked for."""
+    for code, name, long_name in _PROBABILITIES:
+        for metres in (20, 60):
+            file = f"{prefix}{_granule(product)}/QI_DATA/MSK_{code}_{metres}m.jp2"
+            if metres >= resolution and file in folder.entries:
+                yield QualityLayer(name, file, long_name=long_name, on_request=True)
+                break
 
 
 def _quality(product: Product, prefix: str, resolution: int) -> tuple[QualityLayer, ...]:

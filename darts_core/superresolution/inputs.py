@@ -21,7 +21,7 @@ from darts_core.scenes.folders import CopiedFolder
 from darts_core.scenes.locating import Located, locate, says_scale
 from darts_core.scenes.opening import filesystem
 from darts_core.scenes.reading import scene_attributes
-from darts_core.scenes.scene import Findings
+from darts_core.scenes.scene import Findings, is_archive
 from darts_core.superresolution.lazily import lazy_dataset
 
 
@@ -112,7 +112,7 @@ def _locate(
 ) -> tuple[Located, str, dict[str, str]]:
     """Where the bands lie, and the name and attributes of the scene."""
     fs, url = filesystem(url, options)
-    is_raster = fs.isfile(url) and not url.lower().endswith(".zip")
+    is_raster = fs.isfile(url) and not is_archive(url)
     if is_raster and (band_order is not None or not is_described(url, options)):
         located = locate_file(url, bands.bands, band_order, options)
         return located, Path(url).stem, {"scene": Path(url).stem}
@@ -134,7 +134,7 @@ def _locate_scene(
     if others:
         raise InputError(f"{url} holds {1 + len(others)} scenes; name one: {', '.join(s.url for s in findings.scenes)}")
     resolution = bands.metres if scene.reader == "sentinel2" else None
-    located = locate(scene, resolution=resolution, bands=bands.bands, quality=False, storage_options=options)
+    located = locate(scene, resolution=resolution, bands=bands.bands, quality=(), storage_options=options)
     return located, scene.product_id, scene_attributes(scene, located.plan)
 
 

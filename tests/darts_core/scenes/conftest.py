@@ -1,6 +1,7 @@
 """Small real files in the formats that scenes are delivered in, and a bucket to deliver them to."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def make_safe() -> Maker:
     return make
 
 
-def _write_jp2(path: Path, values: np.ndarray, size: int) -> None:
+def _write_jp2(path: Path, values: np.ndarray, size: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
         path,
@@ -93,6 +94,13 @@ def _write_jp2(path: Path, values: np.ndarray, size: int) -> None:
         yccc="NO",
     ) as target:
         target.write(values, 1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_jp2() -> Maker:
+    """Write one band (y, x) as a lossless JP2 with pixels of so many metres."""
+    return _write_jp2
 
 
 def _metadata(product: str, level: str, baseline: str, offset: int | None, names: list[str]) -> str:
@@ -112,6 +120,101 @@ def _metadata(product: str, level: str, baseline: str, offset: int | None, names
 <Product_Image_Characteristics><Special_Values><SPECIAL_VALUE_TEXT>NODATA</SPECIAL_VALUE_TEXT>
 <SPECIAL_VALUE_INDEX>0</SPECIAL_VALUE_INDEX></Special_Values><{tag} unit="none">10000</{tag}>{offsets}
 </Product_Image_Characteristics></n1:General_Info></n1:User_Product>"""
+
+
+@pytest.fixture(scope="session")
+def make_landsat(make_tiff: Maker) -> Maker:
+    """Write a folder of a Landsat 8 product: random numbers with a corner of fill, and its MTL in `formats`."""
+
+    def make(
+        root: Path,
+        *,
+        level="L2SP",
+        formats=("json", "xml", "txt"),
+        processed="20210729",
+        path_row="062012",
+        edges=60,
+        change=lambda groups: None,
+    ) -> Path:
+        rng = np.random.default_rng(8)
+        product = f"LC08_{level}_{path_row}_20210721_{processed}_02_T1"
+        kind, numbers = ("SR_", range(1, 8)) if level.startswith("L2") else ("", range(1, 12))
+        files = {f"BAND_{number}": f"{product}_{kind}B{number}.TIF" for number in numbers}
+        files["QUALITY_L1_PIXEL"] = f"{product}_QA_PIXEL.TIF"
+        files["QUALITY_L1_RADIOMETRIC_SATURATION"] = f"{product}_QA_RADSAT.TIF"
+        for name, file in files.items():
+            size, edge = (15, 2 * edges) if name == "BAND_8" else (30, edges)
+            high = 65536 if name == "QUALITY_L1_PIXEL" else 44000
+            values = rng.integers(0, high, (1, edge, edge)).astype("uint16")
+            values[:, : edge // 6, : edge // 6] = 1 if name == "QUALITY_L1_PIXEL" else 0
+            make_tiff(root / product / file, values, size=size, tiled=True, blockxsize=16, blockysize=16)
+        groups = landsat_metadata(product, level, files)
+        change(groups)
+        for ending in formats:
+            (root / product / f"{product}_MTL.{ending}").write_text(WRITE_MTL[ending](groups))
+        return root / product
+
+    return make
+
+
+def landsat_metadata(product: str, level: str, files: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Groups of fields as in an MTL of Collection 2, those that matter and some that must not be taken for them."""
+    bands = [number for number in range(1, 10) if f"BAND_{number}" in files]
+
+    def coefficients(mult: str, add: str) -> dict[str, str]:
+        return {
+            **{f"REFLECTANCE_MULT_BAND_{number}": mult for number in bands},
+            **{f"REFLECTANCE_ADD_BAND_{number}": add for number in bands},
+        }
+
+    level_2 = {"LEVEL2_SURFACE_REFLECTANCE_PARAMETERS": coefficients("2.75e-05", "-0.2")}
+    return {
+        "PRODUCT_CONTENTS": {
+            "ORIGIN": "Image courtesy of the U.S. Geological Survey",
+            "LANDSAT_PRODUCT_ID": product,
+            "PROCESSING_LEVEL": level,
+            "COLLECTION_NUMBER": "02",
+            "COLLECTION_CATEGORY": "T1",
+            **{f"FILE_NAME_{name}": file for name, file in files.items()},
+        },
+        "IMAGE_ATTRIBUTES": {
+            "SPACECRAFT_ID": "LANDSAT_8",
+            "WRS_PATH": str(int(product[10:13])),
+            "WRS_ROW": str(int(product[13:16])),
+            "DATE_ACQUIRED": "2021-07-21",
+            "SCENE_CENTER_TIME": "20:12:34.1234567Z",
+            "CLOUD_COVER": "12.34",
+            "SUN_AZIMUTH": "166.25",
+            "SUN_ELEVATION": "42.5",
+        },
+        **(level_2 if level.startswith("L2") else {}),
+        "LEVEL1_PROCESSING_RECORD": {"PROCESSING_LEVEL": "L1TP", "FILE_NAME_BAND_2": "of_level_1_B2.TIF"},
+        "LEVEL1_RADIOMETRIC_RESCALING": {"RADIANCE_MULT_BAND_2": "1.3e-02", **coefficients("2.0000E-05", "-0.100000")},
+    }
+
+
+def _mtl_json(groups: dict[str, dict[str, str]]) -> str:
+    return json.dumps({"LANDSAT_METADATA_FILE": groups})
+
+
+def _mtl_xml(groups: dict[str, dict[str, str]]) -> str:
+    inside = "".join(
+        f"<{group}>{''.join(f'<{name}>{text}</{name}>' for name, text in fields.items())}</{group}>"
+        for group, fields in groups.items()
+    )
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<LANDSAT_METADATA_FILE>{inside}</LANDSAT_METADATA_FILE>'
+
+
+def _mtl_txt(groups: dict[str, dict[str, str]]) -> str:
+    lines = ["GROUP = LANDSAT_METADATA_FILE"]
+    for group, fields in groups.items():
+        values = (text if re.fullmatch(r"[-+.\deE]+", text) else f'"{text}"' for text in fields.values())
+        inside = [f"    {name} = {value}" for name, value in zip(fields, values, strict=True)]
+        lines += [f"  GROUP = {group}", *inside, f"  END_GROUP = {group}"]
+    return "\n".join([*lines, "END_GROUP = LANDSAT_METADATA_FILE", "END", ""])
+
+
+WRITE_MTL = {"json": _mtl_json, "xml": _mtl_xml, "txt": _mtl_txt}
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def test_a_key_is_safe_or_refused(tile, sensor):
         {"tile": "x" * 90},
         {"acquired": ACQUIRED.replace(tzinfo=None)},
         {"acquired": ACQUIRED.astimezone(timezone(timedelta(hours=2)))},
-        {"reader": "landsat"},
+        {"reader": "modis"},
         {"files": ("../a.tif",)},
         {"files": ("/a.tif",)},
     ],

@@ -67,6 +67,48 @@ def test_peel_plateau(peel):
     assert raw.attrs["processing_level"] == "L1C"
 
 
+def test_landsat_of_peel_plateau_as_floats_with_nodata_of_minus_infinity(shared_data, tmp_path, make_item):
+    name = "L8_LC08_139232_20210721"
+    (tmp_path / f"{name}.tif").symlink_to(shared_data / "peel_plateau" / f"{name}.tif")
+    names = ["blue", "green", "red", "nir08", "swir16", "swir22", "pan"]
+    bands = [{"name": f"B{number}", "eo:common_name": common} for number, common in enumerate(names, start=2)]
+    make_item(
+        tmp_path / f"{name}.json",
+        {"data": {"href": f"{name}.tif", "bands": bands}},
+        platform="landsat-8",
+        **{"grid:code": "WRS2-062012"},
+    )
+    scene = only_scene(tmp_path)
+    assert (scene.tile, scene.sensor) == ("WRS2-062012", "landsat-8")
+    raw = read_scene(scene)
+    assert list(raw) == [*CORE, "swir16", "swir22", "pan"]
+    assert set(raw.dtypes.values()) == {np.dtype("float32")}
+    with rasterio.open(tmp_path / f"{name}.tif") as source:
+        np.testing.assert_array_equal(raw.to_dataarray(), source.read())
+        assert raw.rio.transform() == source.transform
+    assert raw.nir.attrs["_FillValue"] == -np.inf
+    assert (raw.nir.attrs["scale_factor"], raw.nir.attrs["add_offset"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "most"),
+    [("qa_pixel", "uint16", 65535), ("observations", "uint16", 300), ("cloud_probability", "uint8", 100)],
+)
+@pytest.mark.parametrize("described", [False, True])
+def test_quality_layers_by_their_names(tmp_path, make_tiff, make_item, name, dtype, most, described):
+    rng = np.random.default_rng(0)
+    make_tiff(tmp_path / "a.tif", rng.integers(0, 9999, (4, 20, 20)).astype("uint16"))
+    layer = make_tiff(tmp_path / "layer.tif", rng.integers(0, most, (1, 20, 20), endpoint=True).astype("uint16"))
+    key, bands = ("mask", {"bands": [{"name": name}]}) if described else (name, {})
+    make_item(tmp_path / "a.json", {"data": {"href": "a.tif", **eo_bands(CORE)}, key: {"href": "layer.tif", **bands}})
+    raw = read_scene(only_scene(tmp_path))
+    assert list(raw) == [*CORE, name]
+    assert raw[name].dtype == dtype
+    with rasterio.open(layer) as source:
+        np.testing.assert_array_equal(raw[name], source.read(1))
+    assert list(read_scene(only_scene(tmp_path), quality=())) == list(CORE)
+
+
 def test_one_file_a_band_with_another_nodata(shared_data, tmp_path, make_item):
     assets = {}
     for name, code in zip(CORE, ("B02", "B03", "B04", "B08"), strict=True):

@@ -59,6 +59,36 @@ def test_udm2_is_exact(tmp_path, make_planet):
         np.testing.assert_array_equal(read_scene(scene).udm2, source.read())
 
 
+@pytest.mark.parametrize(
+    ("suffix", "mask"),
+    [
+        ("_3B_AnalyticMS_SR", "_3B_AnalyticMS_DN_udm.tif"),
+        ("_3B_AnalyticMS_SR_clip", "_3B_AnalyticMS_DN_udm_clip.tif"),
+        ("_BGRN_SR", "_BGRN_DN_udm.tif"),
+    ],
+)
+def test_the_mask_of_before_udm2(tmp_path, make_planet, make_tiff, suffix, mask):
+    """It is read where there is no UDM 2, and only there."""
+    path = make_planet(tmp_path / "old", suffix, metadata=FIELDS, udm2=False)
+    bits = np.random.default_rng(3).integers(0, 256, (1, 40, 50)).astype("uint8")
+    make_tiff(path.with_name(f"20220716_210019_97_2427{mask}"), bits, size=3)
+    findings = find_scenes(str(tmp_path / "old"))
+    assert not findings.refusals
+    raw = read_scene(findings.scenes[0])
+    np.testing.assert_array_equal(raw.udm, bits[0])
+    assert raw.attrs["stac_item"]["properties"]["planet:udm2"] is False
+
+    path = make_planet(tmp_path / "new", suffix, metadata=FIELDS)
+    make_tiff(path.with_name(f"20220716_210019_97_2427{mask}"), bits, size=3)
+    assert "udm" not in read_scene(find_scenes(str(tmp_path / "new")).scenes[0])
+
+
+def test_the_sun_of_the_metadata(tmp_path, make_planet):
+    make_planet(tmp_path, "_3B_AnalyticMS_SR", metadata={**FIELDS, "sun_azimuth": 166.2, "sun_elevation": 42})
+    properties = read_scene(find_scenes(str(tmp_path)).scenes[0]).attrs["stac_item"]["properties"]
+    assert (properties["view:sun_azimuth"], properties["view:sun_elevation"]) == (166.2, 42)
+
+
 def test_many_scenes_flat_in_one_folder(tmp_path, make_planet):
     items = ["20220716_210019_97_2427", "20220716_210021_97_2427", "20160715_200000_0e26"]
     for item in items:
@@ -147,7 +177,7 @@ def test_refusals(tmp_path, make_planet, item, suffix, message):
     findings = find_scenes(str(tmp_path))
     assert not findings.scenes
     assert message in findings.refusals[0].reasons["planet"]
-    assert set(findings.refusals[0].reasons) == {"sentinel2", "planet", "geotiff"}
+    assert set(findings.refusals[0].reasons) == {"sentinel2", "landsat", "planet", "geotiff"}
 
 
 def test_hostile_metadata_is_refused(tmp_path, make_planet):

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 
 from darts_core.scenes import SceneError, find_scenes, read_scene
+from darts_core.scenes.quality import LOW, quality_from_cloud_probability
 
 T29UNU = "sentinel2_l2a_T29UNU"
 
@@ -46,6 +47,61 @@ def test_60m_bands_of_a_real_product(shared_data):
     assert raw.blue.attrs["_FillValue"] == 0
     assert float((raw.blue == 0).mean()) == pytest.approx(0.40, abs=0.01)
     assert raw.attrs["stac_item"]["properties"]["eo:cloud_cover"] == pytest.approx(59.769726)
+
+
+def test_probabilities_of_a_real_product_on_request(shared_data):
+    scene = only_scene(shared_data / T29UNU)
+    assert not {"cloud_probability", "snow_probability"} & set(read_scene(scene, resolution=60))
+    wanted = ["cloud_probability", "snow_probability", "scl"]
+    raw = read_scene(scene, resolution=60, bands=["red"], quality=wanted).load()
+    assert list(raw) == ["red", *wanted]
+    for name, ending in {"cloud_probability": "MSK_CLDPRB_60m", "snow_probability": "MSK_SNWPRB_60m"}.items():
+        np.testing.assert_array_equal(raw[name], read_jp2(Path(scene.url), ending))
+    # what Sen2Cor itself calls cloud, and what it calls vegetation, soil or water
+    low = quality_from_cloud_probability(raw.cloud_probability) == LOW
+    assert float(low.where(raw.scl.isin([8, 9])).mean()) > 0.9
+    assert float(low.where(raw.scl.isin([4, 5, 6])).mean()) < 0.001
+
+
+def test_the_sun_over_real_tiles(shared_data):
+    """Mean zenith and azimuth of the tile, as written in MTD_TL.xml."""
+    raw = read_scene(only_scene(shared_data / T29UNU), resolution=60)
+    properties = raw.attrs["stac_item"]["properties"]
+    assert properties["view:sun_elevation"] == pytest.approx(90 - 57.820574357679)
+    assert properties["view:sun_azimuth"] == pytest.approx(172.840206897213)
+
+
+def test_a_broken_tile_document_is_named(tmp_path, make_safe):
+    safe = make_safe(tmp_path)
+    (granule,) = (safe / "GRANULE").iterdir()
+    assert "view:sun_azimuth" not in read_scene(only_scene(safe)).attrs["stac_item"]["properties"]
+    for content, message in (("<a", "not valid XML"), ("<a><Mean_Sun_Angle/></a>", "Mean_Sun_Angle")):
+        (granule / "MTD_TL.xml").write_text(content)
+        with pytest.raises(SceneError, match=rf"MTD_TL\.xml.*{message}"):
+            read_scene(only_scene(safe))
+
+
+@pytest.mark.parametrize("metres", [20, 60])
+def test_a_coarser_probability_is_repeated(tmp_path, make_safe, make_jp2, metres):
+    safe = make_safe(tmp_path)
+    (granule,) = (safe / "GRANULE").iterdir()
+    values = np.random.default_rng(2).integers(0, 101, (1200 // metres, 1200 // metres)).astype("uint8")
+    make_jp2(granule / "QI_DATA" / f"MSK_CLDPRB_{metres}m.jp2", values, metres)
+    raw = read_scene(only_scene(safe), quality=["cloud_probability"])
+    zoom = metres // 10
+    np.testing.assert_array_equal(raw.cloud_probability, values.repeat(zoom, 0).repeat(zoom, 1))
+    with pytest.raises(SceneError, match="snow_probability missing"):
+        read_scene(only_scene(safe), quality=["snow_probability"])
+
+
+@pytest.mark.parametrize("chunk", [1, 64, 10**6])
+def test_how_it_is_cut_does_not_change_what_is_read(tmp_path, make_safe, chunk):
+    scene = only_scene(make_safe(tmp_path))
+    raw = read_scene(scene, chunk=chunk)
+    if chunk > 120:
+        assert all(array.data.npartitions == 1 for array in raw.values())
+    for name, array in read_scene(scene).items():
+        np.testing.assert_array_equal(raw[name], array)
 
 
 def test_further_bands_on_request(shared_data):
