@@ -10,11 +10,21 @@ class PreprocessParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    features: list[str] = Field(
+        default=[],
+        description="Variables to make beside blue, green, red and nir: indices (DARTS's in lower case, any other as "
+        "spyndex names it), terrain features, trends, further bands; DARTS's own set where empty",
+    )
     relative_elevation_radius_m: float = Field(
         default=100.0, gt=0, le=2000, description="Radius in metres of the disk whose mean elevation is subtracted"
     )
-
-    @property
-    def dem_buffer_m(self) -> float:
-        """Metres of elevation needed around the scene, so that its border is computed like its middle."""
-        return self.relative_elevation_radius_m
+    relative_elevation_inner_radius_m: float = Field(
+        default=0.0, ge=0, lt=2000, description="What lies within this radius in metres is left out of that mean"
+    )
+    ruggedness_reach_m: float = Field(
+        default=100.0,
+        gt=0,
+        le=2000,
+        description="Metres from a cell to the edge of the square window of terrain_ruggedness_index, "
+        "vector_ruggedness_measure and dissection_index",
+    )
