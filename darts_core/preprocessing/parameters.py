@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class PreprocessParameters(BaseModel):
@@ -28,3 +30,13 @@ class PreprocessParameters(BaseModel):
         description="Metres from a cell to the edge of the square window of terrain_ruggedness_index, "
         "vector_ruggedness_measure and dissection_index",
     )
+
+    @model_validator(mode="after")
+    def _a_ring_has_a_width(self) -> Self:
+        inner, outer = self.relative_elevation_inner_radius_m, self.relative_elevation_radius_m
+        if inner >= outer:
+            raise ValueError(
+                f"expected relative_elevation_inner_radius_m below relative_elevation_radius_m, received {inner} and "
+                f"{outer}: there would be nothing to compare with"
+            )
+        return self

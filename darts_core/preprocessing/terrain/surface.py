@@ -89,9 +89,9 @@ def hillshade(
 
 
 def curvature(elevation: np.ndarray, pixel: tuple[float, float]) -> np.ndarray:
-    """Curvature of the surface by the four neighbours, -100 times the mean of its second derivatives' double sum.
+    """Curvature by the four neighbours: -100 times the sum of the second derivatives along x and y.
 
-    Zevenbergen and Thorne 1987, Earth Surface Processes and Landforms 12: -2 (D + E) * 100.
+    Zevenbergen and Thorne 1987, Earth Surface Processes and Landforms 12: -2 (D + E) * 100, with D and E half of these.
 
     Args:
         elevation: metres, float, axes (y, x), NaN = nodata.

@@ -213,6 +213,8 @@ def test_parameters_are_bounded_and_known() -> None:
         PreprocessParameters(relative_elevation_radius_m=0)
     with pytest.raises(ValidationError):
         PreprocessParameters(radius=3)  # type: ignore[call-arg]
+    with pytest.raises(ValidationError, match=r"received 30\.0 and 30\.0: there would be nothing"):
+        PreprocessParameters(relative_elevation_radius_m=30, relative_elevation_inner_radius_m=30)
 
 
 def flanders(folder: Path) -> xr.Dataset:
