@@ -25,7 +25,7 @@ def summarize_preprocessed(dataset: Dataset) -> Summary:
     quality = dataset["quality_level"]
     return {
         "quicklook": pictures.true_colour(dataset),
-        "ndvi": pictures.heat(dataset["ndvi"], -0.2, 0.9),
+        **({"ndvi": pictures.heat(dataset["ndvi"], -0.2, 0.9)} if "ndvi" in dataset else {}),
         "share of valid pixels": round(float(dataset["valid_data_mask"].mean()), 4),
         "share of high quality": round(float((quality == 2).mean()), 4),
         "features": ", ".join(map(str, dataset.data_vars)),

@@ -12,7 +12,7 @@ One row a variable, one table for readers, IO managers, models and tests. Each v
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from darts_core.errors import DartsError
+from darts_core.spectral import catalogue_index
 
 DIMENSIONS = ("y", "x")
 
@@ -50,7 +51,7 @@ class Variable:
     units: str | None = None
     """UDUNITS name; None for masks and classes."""
     bounded: bool = True
-    """Whether nothing lies beyond `valid`; reflectance does (snow, glint) and keeps its value."""
+    """Whether nothing lies beyond `valid`; reflectance does (snow, glint), and ratios do, and keep their value."""
     required: bool = True
 
     @property
@@ -101,6 +102,24 @@ def _reflectance(name: str, long_name: str) -> Variable:
     )
 
 
+def _index(name: str, long_name: str, valid: tuple[float, float]) -> Variable:
+    """An index that lies within its range, in steps of 1e-4."""
+    packing = ("uint16", "float32", valid, 0, 1e-4, float(valid[0]))
+    return Variable(name, long_name, *packing, units="1", required=False)
+
+
+def _ratio(name: str, long_name: str, valid: tuple[float, float] = (-1, 1)) -> Variable:
+    """An index whose denominator can be small: any number, as it is."""
+    return Variable(name, long_name, *_AS_IT_IS, valid, np.nan, units="1", bounded=False, required=False)
+
+
+def _terrain(name: str, long_name: str, valid: tuple[float, float], units: str, bounded: bool = False) -> Variable:
+    return Variable(name, long_name, *_AS_IT_IS, valid, np.nan, units=units, bounded=bounded, required=False)
+
+
+_AS_IT_IS = ("float32", "float32")
+
+
 def _trend(name: str) -> Variable:
     return Variable(f"tc_{name}", f"Tasselled-cap {name} trend", "uint8", "uint8", (0, 255), units="1", required=False)
 
@@ -130,27 +149,70 @@ REFLECTANCE_20M = (
 )
 """Sentinel-2's bands of 20 m, by their common names in the STAC EO extension; they can be super-resolved too."""
 
+REFLECTANCE_OTHER = (
+    _reflectance("coastal", "Coastal aerosol"),
+    _reflectance("green05", "Green at 0.53 um"),
+    _reflectance("green_i", "Green I"),
+    _reflectance("yellow", "Yellow"),
+    _reflectance("rededge", "Red edge"),
+    _reflectance("nir09", "Near infrared at 0.94 um, water vapour"),
+)
+"""Bands that single sensors have besides."""
+
+INDICES = (
+    _index("ndvi", "Normalized difference vegetation index", (-1, 1)),
+    _index("gndvi", "Green normalized difference vegetation index", (-1, 1)),
+    _index("grvi", "Green-red vegetation index", (-1, 1)),
+    _ratio("rvi", "Ratio vegetation index, red / near infrared", (0, 2)),
+    _index("nrvi", "Normalized ratio vegetation index", (-1, 1)),
+    _index("tvi", "Transformed vegetation index", (0, 1.2248)),
+    _index("ctvi", "Corrected transformed vegetation index", (-0.7072, 1.2248)),
+    _index("ttvi", "Thiam's transformed vegetation index", (0.7, 1.2248)),
+    _index("savi", "Soil-adjusted vegetation index", (-1.5, 1.5)),
+    _ratio("evi", "Enhanced vegetation index"),
+    _ratio("vari", "Visible atmospherically resistant index"),
+    _ratio("vdvi", "Visible-band difference vegetation index"),
+    _ratio("gli", "Green leaf index"),
+    _ratio("tgi", "Triangular greenness index", (-95, 95)),
+    _index("exg", "Excess green", (-2, 2)),
+)
+"""Spectral indices by name; `darts_core.preprocessing.indices` has their formulas."""
+
+TERRAIN = (
+    _terrain("dem", "Elevation", (-100, 3000), "m"),
+    Variable(
+        "relative_elevation",
+        "Elevation above the mean of the surroundings",
+        *("int16", "float32", (-50, 50), 0, 1 / 300, -50.0),
+        units="m",
+        required=False,
+    ),
+    _terrain("slope", "Slope", (0, 90), "degree", bounded=True),
+    _terrain("aspect", "Direction of steepest descent, clockwise from true north", (0, 360), "degree", bounded=True),
+    Variable(
+        "hillshade",
+        "Hillshade",
+        *("uint16", "float32", (0, 1), 65535, 1e-4, 0.0),
+        units="1",
+        required=False,
+    ),
+    _terrain("curvature", "Curvature, positive on tops", (-1, 1), "0.01 m-1"),
+    _terrain("terrain_ruggedness_index", "Terrain ruggedness index", (0, 100), "m"),
+    _terrain("vector_ruggedness_measure", "Vector ruggedness measure", (0, 1), "1", bounded=True),
+    _terrain("dissection_index", "Dissection index", (0, 1), "1"),
+)
+"""Features of the elevation; `darts_core.preprocessing.terrain` has their formulas."""
+
+TRENDS = (_trend("brightness"), _trend("greenness"), _trend("wetness"))
+
 PRODUCTS: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
     {
         "preprocessed": (
             *REFLECTANCE,
-            Variable(
-                "ndvi",
-                "Normalized difference vegetation index",
-                *("uint16", "float32", (-1, 1), 0, 1e-4, -1.0),
-                units="1",
-            ),
-            Variable(
-                "relative_elevation",
-                "Elevation above the mean of the surroundings",
-                *("int16", "float32", (-50, 50), 0, 1 / 300, -50.0),
-                units="m",
-                required=False,
-            ),
-            Variable("slope", "Slope", "float32", "float32", (0, 90), np.nan, units="degree", required=False),
-            _trend("brightness"),
-            _trend("greenness"),
-            _trend("wetness"),
+            *(replace(row, required=False) for row in (*REFLECTANCE_20M, *REFLECTANCE_OTHER)),
+            *INDICES,
+            *TERRAIN,
+            *TRENDS,
             _mask("valid_data_mask", "True where every band holds data"),
             _mask("quality_data_mask", "True where the observation is of high quality"),
             Variable("quality_level", "Quality: 0 invalid, 1 low, 2 high", "uint8", "uint8", (0, 2)),
@@ -175,9 +237,32 @@ PRODUCTS: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
     }
 )
 
-VARIABLES: Mapping[str, Variable] = MappingProxyType(
-    {variable.name: variable for rows in PRODUCTS.values() for variable in rows}
-)
+
+class _Variables(Mapping[str, Variable]):
+    """The rows of all products by name, and on demand that of a spectral index of the spyndex catalogue."""
+
+    def __init__(self, rows: Mapping[str, Variable]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> Variable:
+        row = self._rows.get(name) or _of_catalogue(name)
+        if row is None:
+            raise KeyError(name)
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def _of_catalogue(name: str) -> Variable | None:
+    index = catalogue_index(name)
+    return None if index is None else _ratio(name, index.long_name)
+
+
+VARIABLES: Mapping[str, Variable] = _Variables({row.name: row for rows in PRODUCTS.values() for row in rows})
 
 
 def variable(product: str, name: Hashable) -> Variable | None:
@@ -185,7 +270,7 @@ def variable(product: str, name: Hashable) -> Variable | None:
     for row in _rows(product):
         if fnmatchcase(str(name), row.name):
             return replace(row, name=str(name))
-    return None
+    return _of_catalogue(str(name)) if product == "preprocessed" else None
 
 
 def _rows(product: str) -> tuple[Variable, ...]:
@@ -383,6 +468,8 @@ def _range_departures(dataset: xr.Dataset, product: str) -> list[str]:
 
 def _beyond(extremes: np.ndarray, row: Variable) -> list[str]:
     least, most = extremes
+    if not row.bounded and not row.packed:
+        return []
     # reflectance may exceed the range that models see (snow, glint): what the disk can hold is the limit
     low, high = row.decode(np.array(row.codes, row.disk)) if row.packed else row.valid
     tolerance = row.scale or 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -67,6 +68,14 @@ class ModelStore(dg.ConfigurableResource):
             )
         return [known[name] for name in sorted(names or known)]
 
+    def brought_bands(self) -> dict[str, tuple[str, ...]]:
+        """The bands that each brought segmentation model sees, by its name.
+
+        Raises:
+            WeightsError: a file that is no checkpoint.
+        """
+        return {model.name: _bands(model.path, model.digest) for model in _brought(Path(self.checkpoints))}
+
     def upscaling(self, store: Store) -> tuple[str, str]:
         """What `load_upscaler` takes, and its digest.
 
@@ -89,6 +98,14 @@ class ModelStore(dg.ConfigurableResource):
             f"nor a model file, nor an entry point of the group {ENTRY_POINTS}; materialize super_resolution_model "
             "for it, or configure another"
         )
+
+
+@lru_cache
+def _bands(path: Path, digest: str) -> tuple[str, ...]:
+    """Of a checkpoint with this digest: read once in a process, whichever scenes it is asked for."""
+    from darts_core.segmentation.checkpoint import load_checkpoint
+
+    return tuple(load_checkpoint(path).config.input_combination)
 
 
 def _brought(folder: Path) -> list[ReleasedModel]:

@@ -1,4 +1,6 @@
-"""`preprocessed`: reflectance, indices, terrain, trends and masks of a scene."""
+"""`preprocessed`: reflectance, features and masks of a scene."""
+
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -9,10 +11,29 @@ from darts_assets.types import Dataset
 from darts_core.preprocessing.parameters import PreprocessParameters
 from io_managers.base import StoreResource
 from resources.auxiliary import AuxiliaryData
+from resources.models import ModelStore
 
 
 class PreprocessConfig(PreprocessParameters, dg.Config):
-    """What the Launchpad offers for `preprocessed`."""
+    """What the Launchpad offers for `preprocessed`; where no feature is named, `features_to_make` says which."""
+
+
+def features_to_make(brought: Mapping[str, tuple[str, ...]], *, trained: bool) -> list[str]:
+    """Which features scenes get where nobody names them: what the models ask for.
+
+    A model that is trained here is trained on what `preprocessed` holds; if it also had a say in that, then training
+    it would make the scenes out of date, and these the model. So with such a model, or before there is any, scenes
+    have DARTS's own set.
+
+    Args:
+        brought: the bands of each model that was brought, by its name.
+        trained: whether a model was trained here.
+    """
+    from darts_core.preprocessing.features import BANDS, DEFAULT_FEATURES
+
+    asked = {band for bands in brought.values() for band in bands}
+    own = () if brought and not trained else DEFAULT_FEATURES
+    return [*BANDS, *sorted({*asked, *own} - set(BANDS))]
 
 
 @dg.asset(
@@ -21,7 +42,7 @@ class PreprocessConfig(PreprocessParameters, dg.Config):
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",
-    code_version="1",
+    code_version="2",
     metadata={"contract": "preprocessed"},
 )
 def preprocessed(
@@ -29,18 +50,26 @@ def preprocessed(
     config: PreprocessConfig,
     store: StoreResource,
     auxiliary: AuxiliaryData,
+    models: ModelStore,
     raw_scene: Dataset,
 ) -> dg.MaterializeResult:
-    """Surface reflectance, NDVI, relative elevation, slope, tasselled-cap trends, and quality on the scene's grid."""
+    """Surface reflectance, the features that models ask for (NDVI, relative elevation, …), and quality, on one grid."""
     from darts_core.auxiliary import fingerprint
+    from darts_core.preprocessing.features import available
     from darts_core.preprocessing.preprocess import preprocess
 
-    sources = auxiliary.sources()
+    products, sources = store.open(), auxiliary.sources()
+    features = sorted(config.features)
+    if not features:
+        trained = bool(products.partitions("segmentation_model"))
+        # a feature that a model asks for and that has no source is left to segmentation, which names the model
+        features = available(features_to_make(models.brought_bands(), trained=trained), sources)
+    parameters = config.model_copy(update={"features": features})
     return materialize(
         context,
-        store.open(),
+        products,
         inputs={"raw_scene": raw_scene},
-        parameters={**config.model_dump(), "auxiliary": fingerprint(sources)},
-        make=lambda: preprocess(raw_scene, sources, config),
+        parameters={**parameters.model_dump(), "auxiliary": fingerprint(sources)},
+        make=lambda: preprocess(raw_scene, sources, parameters),
         summarize=summarize_preprocessed,
     )

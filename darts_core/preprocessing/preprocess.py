@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 
 from darts_core import contracts
-from darts_core.auxiliary import AuxiliarySources, read_dem, read_trends
+from darts_core.auxiliary import AuxiliarySources, read_trends
 from darts_core.errors import DartsError
 from darts_core.grids import Grid, pixelwise
-from darts_core.preprocessing import indices, terrain
+from darts_core.preprocessing.elevation import Sun, terrain_features
+from darts_core.preprocessing.features import (
+    BANDS,
+    DEFAULT_FEATURES,
+    TERRAIN,
+    TRENDS,
+    FeatureError,
+    Features,
+    available,
+)
+from darts_core.preprocessing.indices import compute, index_bands
 from darts_core.preprocessing.masks import quality_mask, valid_mask
 from darts_core.preprocessing.parameters import PreprocessParameters
 from darts_core.preprocessing.reflectance import reflectance
 from darts_core.scenes.quality import quality_level
 
-BANDS = tuple(row.name for row in contracts.REFLECTANCE)
 SCENE_ATTRIBUTES = ("scene", "tile", "acquired", "sensor", "product_id", "processing_level")
 """What every product says about the scene it is made from."""
 
@@ -38,30 +45,61 @@ def preprocess(
     Args:
         raw: blue, green, red, nir (and more) as digital numbers, axes (y, x), with attributes `scale_factor`,
             `add_offset` and maybe `_FillValue`; maybe the quality layers `scl` or `udm2`; a CRS.
-        auxiliary: where elevation and trends lie; features without a source are left out.
-        parameters: see `PreprocessParameters`.
+        auxiliary: where elevation and trends lie.
+        parameters: which features are made, and how. Features that are named need their source; of DARTS's own set,
+            which is made where none is named, those without a source are left out.
 
     Returns:
         The product `preprocessed` of `darts_core.contracts`, in memory form, with the attributes of the scene and
         `dem_coverage` and `trends_coverage` (share 0..1 of the scene) where there is such data.
 
     Raises:
+        FeatureError: an unknown feature, with near names, or one whose source is not configured.
         PreprocessError: a band is missing, has other axes, or no scale.
         GridError: no CRS; or elevation is asked for in a geographic CRS.
         AuxiliaryError: auxiliary data that cannot be read or does not touch the scene.
     """
     auxiliary = auxiliary or AuxiliarySources()
     parameters = parameters or PreprocessParameters()
+    features = _features(raw, auxiliary, parameters)
     grid = Grid.of(raw)
-    _require_bands(raw)
+    _require_bands(raw, features.read_bands)
     raw = _lazy(raw)
-    scene = reflectance(raw)
-    scene["ndvi"] = pixelwise(indices.ndvi, scene["red"], scene["nir"], dtype="float32")
-    scene = scene.assign(_terrain(auxiliary, grid, scene, parameters)).assign(_trends(auxiliary, grid, scene))
-    scene["valid_data_mask"] = valid_mask(scene[list(BANDS)])
-    scene["quality_level"] = quality_level(raw, scene["valid_data_mask"])
-    scene["quality_data_mask"] = quality_mask(scene["quality_level"])
+    bands = reflectance(raw, features.read_bands)
+    scene = bands[[*BANDS, *features.further_bands]]
+    valid = valid_mask(scene)
+    scene = scene.assign({name: _index(name, bands) for name in features.indices})
+    chunks = raw.chunks["y"], raw.chunks["x"]
+    if auxiliary.dem is not None and features.terrain:
+        scene = scene.assign(terrain_features(features.terrain, auxiliary.dem, grid, parameters, Sun.of(raw), chunks))
+    if auxiliary.trends is not None and features.trends:
+        scene = scene.assign(_trends(features.trends, auxiliary.trends, grid, chunks))
+    level = quality_level(raw, valid)
+    scene = scene.assign(valid_data_mask=valid, quality_level=level, quality_data_mask=quality_mask(level))
     return _described(scene, raw)
+
+
+def _features(raw: xr.Dataset, auxiliary: AuxiliarySources, parameters: PreprocessParameters) -> Features:
+    """What to make; a feature that was named and has no source is an error, not a gap."""
+    if not parameters.features:
+        return Features.of(available(DEFAULT_FEATURES, auxiliary))
+    gone = sorted(set(parameters.features) - set(available(parameters.features, auxiliary)))
+    if gone:
+        source = "trends" if gone[0] in TRENDS else "dem"
+        raise FeatureError(
+            f"{raw.attrs.get('scene', 'the scene')}: {', '.join(gone)} cannot be made, for no {source} is configured. "
+            "Name the raster in the auxiliary sources, or ask for other features"
+        )
+    return Features.of(parameters.features)
+
+
+def _index(name: str, bands: xr.Dataset) -> xr.DataArray:
+    names = tuple(dict.fromkeys(index_bands(name)))
+
+    def make(*values: np.ndarray) -> np.ndarray:
+        return compute(name, dict(zip(names, values, strict=True)))
+
+    return pixelwise(make, *(bands[band] for band in names), dtype="float32")
 
 
 def _lazy(raw: xr.Dataset) -> xr.Dataset:
@@ -71,18 +109,19 @@ def _lazy(raw: xr.Dataset) -> xr.Dataset:
     return raw.chunk({"y": _CHUNK, "x": _CHUNK})
 
 
-def _require_bands(raw: xr.Dataset) -> None:
+def _require_bands(raw: xr.Dataset, names: tuple[str, ...]) -> None:
     scene = raw.attrs.get("scene", "the scene")
-    missing = [name for name in BANDS if name not in raw]
+    missing = [name for name in names if name not in raw]
     if missing:
         raise PreprocessError(
-            f"{scene}: expected the bands {', '.join(BANDS)}, missing {', '.join(missing)} "
-            f"(it has {', '.join(map(str, raw.data_vars))}). Name them in the scene's STAC Item, or add their files"
+            f"{scene}: expected the bands {', '.join(names)}, missing {', '.join(missing)} "
+            f"(it has {', '.join(map(str, raw.data_vars))}). Name them in the scene's STAC Item, or add their files; "
+            "or ask for features without them"
         )
-    bent = [name for name in BANDS if raw[name].dims != contracts.DIMENSIONS]
+    bent = [name for name in names if raw[name].dims != contracts.DIMENSIONS]
     if bent:
         raise PreprocessError(f"{scene}: expected the axes (y, x), received {raw[bent[0]].dims} for {bent[0]}")
-    unscaled = [name for name in BANDS if "scale_factor" not in raw[name].attrs]
+    unscaled = [name for name in names if "scale_factor" not in raw[name].attrs]
     if unscaled:
         raise PreprocessError(
             f"{scene}: expected the attribute scale_factor on every band, missing on {', '.join(unscaled)}: nothing "
@@ -90,61 +129,25 @@ def _require_bands(raw: xr.Dataset) -> None:
         )
 
 
-def _terrain(
-    auxiliary: AuxiliarySources, grid: Grid, scene: xr.Dataset, parameters: PreprocessParameters
+def _trends(
+    names: tuple[str, ...], url: str, grid: Grid, chunks: tuple[tuple[int, ...], ...]
 ) -> dict[str, xr.DataArray]:
-    """slope and relative_elevation on the scene's grid, or nothing where no DEM is configured."""
-    if auxiliary.dem is None:
-        return {}
-    import dask.array as da
-
-    pixel = grid.metres()
-    buffer = max(parameters.dem_buffer_m, *pixel)
-    dem = read_dem(auxiliary.dem, grid, buffer, scene["red"].chunks)
-    rows, columns = dem.attrs["buffer_pixels"]
-    inner = (slice(rows, rows + grid.height), slice(columns, columns + grid.width))
-    row = contracts.VARIABLES["relative_elevation"]
-    lowest, highest = row.decode(np.array(row.codes, row.disk))
-
-    def position(block: np.ndarray) -> np.ndarray:
-        index = terrain.relative_elevation(block, pixel, parameters.relative_elevation_radius_m)
-        return np.clip(index, lowest, highest)
-
-    features = {
-        "relative_elevation": (position, terrain.reach(pixel, parameters.relative_elevation_radius_m)),
-        "slope": (lambda block: terrain.slope(block, pixel), (terrain.SLOPE_REACH,) * 2),
-    }
-    source = {"data_source": dem.attrs["data_source"], "coverage": dem.attrs["coverage"]}
-    return {
-        name: xr.DataArray(
-            da.map_overlap(function, dem.data, depth=depth, boundary="none", dtype=np.float32)[inner],
-            dims=contracts.DIMENSIONS,
-            coords=scene.coords,
-            attrs=source,
-        )
-        for name, (function, depth) in features.items()
-    }
-
-
-def _trends(auxiliary: AuxiliarySources, grid: Grid, scene: xr.Dataset) -> dict[str, xr.DataArray]:
-    """tc_brightness, tc_greenness, tc_wetness, or nothing where no trends are configured."""
-    if auxiliary.trends is None:
-        return {}
-    trends = read_trends(auxiliary.trends, grid, scene["red"].chunks)
-    return {
-        str(name): xr.DataArray(array.data, coords=scene.coords, dims=contracts.DIMENSIONS, attrs=trends.attrs)
-        for name, array in trends.data_vars.items()
-    }
+    """These of tc_brightness, tc_greenness and tc_wetness."""
+    trends = read_trends(url, grid, chunks)
+    return {name: xr.DataArray(trends[name].data, dims=contracts.DIMENSIONS, attrs=trends.attrs) for name in names}
 
 
 def _described(scene: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
     """`scene` in the order and with the attributes of the contract."""
     product = str(raw.attrs.get("product_id") or raw.attrs.get("scene") or "unknown scene")
-    order = [row.name for row in contracts.PRODUCTS["preprocessed"] if row.name in scene]
-    sources: Mapping[str, str] = {name: scene[name].attrs.get("data_source", product) for name in order}
+    table = [row.name for row in contracts.PRODUCTS["preprocessed"]]
+    # indices of the catalogue, which have no place in the table, follow it
+    order = sorted(map(str, scene.data_vars), key=lambda name: table.index(name) if name in table else len(table))
+    sources = {name: scene[name].attrs.get("data_source", product) for name in order}
     coverages = {
         f"{source}_coverage": scene[name].attrs["coverage"]
-        for source, name in (("dem", "slope"), ("trends", "tc_wetness"))
+        for source, names in (("dem", TERRAIN), ("trends", TRENDS))
+        for name in names
         if name in scene
     }
     described = contracts.conform(scene[order], "preprocessed", sources)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from darts_core import contracts
-from darts_core.contracts import Variable
+from darts_core.contracts import REFLECTANCE, VARIABLES, Variable
 from darts_core.grids import pixelwise
+
+_ANY_BAND = REFLECTANCE[0]
+"""All reflectance is stored alike; this says how for a band that no product holds and only an index is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,15 @@ class Packing:
         return values
 
 
-def reflectance(raw: xr.Dataset) -> xr.Dataset:
-    """Surface or top-of-atmosphere reflectance of the four bands.
+def reflectance(raw: xr.Dataset, names: Iterable[str]) -> xr.Dataset:
+    """Surface or top-of-atmosphere reflectance of these bands.
+
+    Args:
+        raw: digital numbers, axes (y, x), with the CF attributes of their packing.
+        names: of bands of `raw`.
 
     Returns:
-        blue, green, red, nir: float32, NaN where the digital number is the declared nodata or not finite, clipped
+        Each band: float32, NaN where the digital number is the declared nodata or not finite, clipped
         to what the product can store (-0.0999..6.4535). A digital number of 0 that is not declared nodata is data.
     """
 
@@ -58,4 +64,4 @@ def reflectance(raw: xr.Dataset) -> xr.Dataset:
         return pixelwise(lambda block: packing.reflectance(block, row), numbers, dtype="float32")
 
     # coordinates of the bands only: quality layers may have an axis of their own
-    return xr.Dataset({row.name: band(raw[row.name], row) for row in contracts.REFLECTANCE})
+    return xr.Dataset({name: band(raw[name], VARIABLES.get(name, _ANY_BAND)) for name in names})

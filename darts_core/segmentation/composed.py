@@ -10,18 +10,19 @@ import xarray as xr
 from darts_core.contracts import REFLECTANCE, ContractError, require_bands
 from darts_core.grids import Grid
 from darts_core.inference.source import DatasetSource
-from darts_core.preprocessing.indices import ndvi
+from darts_core.preprocessing.indices import compute, index_bands, is_index
 from darts_core.windows import Window
 
-_FINE = tuple(row.name for row in REFLECTANCE)
+_CORE = tuple(row.name for row in REFLECTANCE)
 
 
 @dataclass(frozen=True, slots=True)
 class ComposedSource:
     """A scene as a model trained on super-resolved pixels sees it.
 
-    Reflectance comes from the super-resolved raster, ndvi is made of it on the window, every other feature is
-    interpolated bilinearly from the preprocessed scene, and a fine pixel is valid where its coarse one is.
+    Reflectance comes from the super-resolved raster, indices are made of it on the window, every other feature (and
+    an index of a band that is not super-resolved) is interpolated bilinearly from the preprocessed scene, and a fine
+    pixel is valid where its coarse one is.
 
     Raises:
         ContractError: at construction; a band that neither has, or rasters that do not cover the same place.
@@ -30,12 +31,14 @@ class ComposedSource:
     preprocessed: xr.Dataset
     """Memory form of the preprocessed contract, lazy or not."""
     super_resolved: xr.Dataset
-    """blue, green, red and nir of the same scene, each pixel a whole fraction of a preprocessed one."""
+    """blue, green, red, nir and maybe further bands of the same scene, each pixel a whole fraction of a
+    preprocessed one."""
     bands: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        require_bands(self.preprocessed, tuple(name for name in self.bands if name not in (*_FINE, "ndvi")))
-        require_bands(self.super_resolved, tuple(name for name in self.bands if name in _FINE))
+        fine_bands, indices = self._fine_bands, self._fine_indices
+        require_bands(self.preprocessed, tuple(name for name in self.bands if name not in (*fine_bands, *indices)))
+        require_bands(self.super_resolved, fine_bands)
         coarse, fine = Grid.of(self.preprocessed), Grid.of(self.super_resolved)
         expected = tuple(coarse.transform)[2::3], tuple(size * self.factor for size in coarse.shape)
         near = np.allclose(expected[0], tuple(fine.transform)[2::3], rtol=0, atol=1e-3 * min(fine.resolution))
@@ -54,21 +57,27 @@ class ComposedSource:
     def shape(self) -> tuple[int, int]:
         return self.super_resolved.sizes["y"], self.super_resolved.sizes["x"]
 
+    @property
+    def _fine_bands(self) -> tuple[str, ...]:
+        """Those of `bands` that the super-resolved raster has, or has to have."""
+        return tuple(name for name in self.bands if name in _CORE or name in self.super_resolved)
+
+    @property
+    def _fine_indices(self) -> tuple[str, ...]:
+        """Those of `bands` that are made of super-resolved reflectance."""
+        return tuple(
+            name for name in self.bands if is_index(name) and all(b in self.super_resolved for b in index_bands(name))
+        )
+
     def read(self, window: Window) -> np.ndarray:
-        fine = self._reflectance(window)
-        if "ndvi" in self.bands:
-            fine["ndvi"] = ndvi(fine["red"], fine["nir"])
+        of_indices = (band for index in self._fine_indices for band in index_bands(index))
+        names = tuple(dict.fromkeys((*self._fine_bands, *of_indices)))
+        fine = dict(zip(names, DatasetSource(self.super_resolved, names).read(window), strict=True)) if names else {}
+        fine |= {index: compute(index, fine) for index in self._fine_indices}
         others = tuple(name for name in self.bands if name not in fine)
         if others:
             fine |= dict(zip(others, self._features(others, window), strict=True))
         return np.stack([fine[name] for name in self.bands])
-
-    def _reflectance(self, window: Window) -> dict[str, np.ndarray]:
-        asked = (*self.bands, "red", "nir") if "ndvi" in self.bands else self.bands
-        names = tuple(name for name in _FINE if name in asked)
-        if not names:
-            return {}
-        return dict(zip(names, DatasetSource(self.super_resolved, names).read(window), strict=True))
 
     def _features(self, names: tuple[str, ...], window: Window) -> np.ndarray:
         """Preprocessed features at the window's pixels, float32 (features, height, width)."""

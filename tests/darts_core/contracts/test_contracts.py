@@ -220,7 +220,8 @@ def test_ranges_are_those_of_the_published_codecs(golden) -> None:  # type: igno
 def test_normalization_is_that_of_the_golden_arrays(golden) -> None:  # type: ignore[no-untyped-def]
     arrays = np.load(golden / "darts" / "normalize.npz")
     compared = [name for name in VARIABLES if f"in_{name}" in arrays]
-    assert compared == ["red", "ndvi", "relative_elevation", "slope", "tc_wetness"]
+    terrain = ["dem", "relative_elevation", "slope", "aspect", "hillshade", "curvature"]
+    assert compared == ["red", "ndvi", *terrain, "tc_wetness"]
     for name in compared:
         result = VARIABLES[name].normalize(arrays[f"in_{name}"])
         assert result.dtype == np.float32

@@ -11,15 +11,15 @@ import rasterio
 import rioxarray
 import xarray as xr
 from affine import Affine
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
+from pyproj import Transformer
 from rasterio.crs import CRS
 
 from darts_core import contracts
 from darts_core.auxiliary import AuxiliarySources
-from darts_core.grids import GridError
-from darts_core.preprocessing.indices import ndvi
+from darts_core.grids import Grid, GridError
+from darts_core.preprocessing import terrain
+from darts_core.preprocessing.features import FeatureError
 from darts_core.preprocessing.parameters import PreprocessParameters
 from darts_core.preprocessing.preprocess import PreprocessError, preprocess
 
@@ -46,10 +46,12 @@ def uniform(shape: tuple[int, int] = (20, 30), dtype: str = "uint16") -> dict[st
     return {name: np.full(shape, 1000 * number, dtype) for number, name in enumerate(BANDS, 1)}
 
 
-def dem_file(path: Path) -> str:
+def dem_file(path: Path, *, gaps: bool = False) -> str:
     y, x = np.mgrid[:200, :200]
     values = (300 + x * 1.0 + 4 * np.sin(y / 5)).astype("float32")
-    profile = {"driver": "GTiff", "count": 1, "height": 200, "width": 200, "dtype": "float32"}
+    if gaps:
+        values[70, 75] = values[62, 80] = -9999
+    profile = {"driver": "GTiff", "count": 1, "height": 200, "width": 200, "dtype": "float32", "nodata": -9999}
     transform = Affine(10, 0, 512_500, 0, -10, 7_702_500)
     with rasterio.open(path, "w", crs=CRS.from_epsg(32608), transform=transform, **profile) as raster:
         raster.write(values, 1)
@@ -63,23 +65,6 @@ def trends_file(path: Path) -> str:
         raster.write(np.stack([np.full((200, 200), level, "uint8") for level in (1, 2, 3)]))
         raster.descriptions = ("TCB_slope", "TCG_slope", "TCW_slope")
     return str(path)
-
-
-def test_ndvi_is_the_golden_one(golden: Path) -> None:
-    arrays = np.load(golden / "darts" / "indices.npz")
-    np.testing.assert_array_equal(ndvi(arrays["in_red"], arrays["in_nir"]), arrays["out_ndvi"])
-
-
-@given(red=st.floats(-1, 2, width=32), nir=st.floats(-1, 2, width=32))
-def test_ndvi_lies_between_minus_one_and_one_and_turns_with_its_bands(red: float, nir: float) -> None:
-    forth = ndvi(np.array([red], "f4"), np.array([nir], "f4"))[0]
-    back = ndvi(np.array([nir], "f4"), np.array([red], "f4"))[0]
-    if max(red, nir) <= 0:
-        assert np.isnan(forth)
-        assert np.isnan(back)
-    else:
-        assert -1 <= forth <= 1
-        assert forth == -back
 
 
 def test_reflectance_is_number_times_scale_plus_offset() -> None:
@@ -228,6 +213,8 @@ def test_parameters_are_bounded_and_known() -> None:
         PreprocessParameters(relative_elevation_radius_m=0)
     with pytest.raises(ValidationError):
         PreprocessParameters(radius=3)  # type: ignore[call-arg]
+    with pytest.raises(ValidationError, match=r"received 30\.0 and 30\.0: there would be nothing"):
+        PreprocessParameters(relative_elevation_radius_m=30, relative_elevation_inner_radius_m=30)
 
 
 def flanders(folder: Path) -> xr.Dataset:
@@ -277,3 +264,119 @@ def test_golden_statistics_of_the_peel_plateau(shared_data: Path) -> None:
     assert product["valid_data_mask"].values.mean() > 0.98
     assert 0.3 < float(product["ndvi"].mean()) < 0.8
     assert 0.05 < float(product["red"].mean()) < 0.12
+
+
+def asked(raw: xr.Dataset, *features: str, **sources: str) -> xr.Dataset:
+    return preprocess(raw, AuxiliarySources(**sources), PreprocessParameters(features=list(features)))
+
+
+ALWAYS = {*BANDS, "valid_data_mask", "quality_data_mask", "quality_level"}
+
+
+def test_only_what_is_asked_for_is_made(tmp_path: Path) -> None:
+    raw, dem, trends = raw_scene(uniform()), dem_file(tmp_path / "dem.tif"), trends_file(tmp_path / "trends.tif")
+    assert set(asked(raw, "red", dem="absent.tif", trends="absent.tif")) == ALWAYS, "nothing absent was opened"
+    assert set(asked(raw, "gndvi", "NDWI", trends="absent.tif")) == ALWAYS | {"gndvi", "NDWI"}
+    product = asked(raw, "dem", "slope", "tc_wetness", dem=dem, trends=trends)
+    assert set(product) == ALWAYS | {"dem", "slope", "tc_wetness"}
+    assert "ndvi" not in product
+
+
+def test_every_feature_keeps_the_contract_and_its_place(tmp_path: Path) -> None:
+    names = [row.name for row in (*contracts.INDICES, *contracts.TERRAIN, *contracts.TRENDS)]
+    generator = np.random.default_rng(4)
+    raw = raw_scene({name: generator.integers(1, 9000, (20, 30), dtype="uint16") for name in BANDS}, _FillValue=0)
+    product = asked(
+        raw, "NDWI", *names[::-1], dem=dem_file(tmp_path / "dem.tif"), trends=trends_file(tmp_path / "trends.tif")
+    )
+    contracts.validate(product, "preprocessed")
+    order = [row.name for row in contracts.PRODUCTS["preprocessed"] if row.name in ALWAYS | set(names)]
+    assert list(product) == [*order, "NDWI"]
+    assert product["NDWI"].attrs["long_name"] == "Normalized Difference Water Index"
+    back = contracts.decode(contracts.encode(product, "preprocessed"), "preprocessed")
+    contracts.validate(back, "preprocessed")
+    assert list(back) == list(product)
+    np.testing.assert_array_equal(back["NDWI"], product["NDWI"])
+    for name in names:
+        assert not product[name].isnull().all(), name
+
+
+def test_every_terrain_feature_is_that_of_the_whole_however_the_scene_is_cut(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    raw = raw_scene({name: generator.integers(0, 9000, (37, 53), dtype="uint16") for name in BANDS}, _FillValue=0)
+    dem = dem_file(tmp_path / "dem.tif", gaps=True)
+    names = [row.name for row in contracts.TERRAIN]
+    whole = asked(raw, *names, dem=dem).compute()
+    blocks = asked(raw.chunk({"y": (5, 30, 2), "x": (20, 33)}), *names, dem=dem)
+    assert all(blocks[name].chunks == blocks["red"].chunks for name in names)
+    xr.testing.assert_identical(whole, blocks.compute())
+    assert 0 < int(whole["dem"].isnull().sum()) <= int(whole["slope"].isnull().sum()) < 60
+
+
+def test_the_sun_of_the_scene_makes_the_shade(tmp_path: Path) -> None:
+    raw, dem = raw_scene(uniform()), dem_file(tmp_path / "dem.tif")
+    sun = {"view:sun_azimuth": 40.0, "view:sun_elevation": 60.0}
+    lit = asked(raw.assign_attrs(stac_item={"properties": sun}), "hillshade", "dem", dem=dem)
+    at_night = asked(
+        raw.assign_attrs(stac_item={"properties": {**sun, "view:sun_elevation": -2}}), "hillshade", dem=dem
+    )
+    default = asked(raw, "hillshade", dem=dem)
+    grid = Grid.of(raw)
+    north = terrain.convergence(grid, slice(0, grid.height), slice(0, grid.width))
+    inside = (slice(1, -1), slice(1, -1))
+    for product, azimuth, elevation in ((lit, 40, 60), (default, 225, 25), (at_night, 225, 25)):
+        expected = terrain.hillshade(lit["dem"].values, (10, 10), azimuth, elevation, north)
+        np.testing.assert_allclose(product["hillshade"].values[inside], expected[inside], atol=1e-6)
+    assert not default["hillshade"].isnull().any()
+
+
+@pytest.mark.parametrize("bearing", [0, 90, 180, 270])
+@pytest.mark.parametrize(("epsg", "x", "y"), [(32608, 300_000, 7_700_000), (3413, -2_000_000, 800_000)])
+def test_a_slope_faces_true_north_in_the_scenes_own_crs(
+    tmp_path: Path, bearing: int, epsg: int, x: float, y: float
+) -> None:
+    raw = raw_scene(uniform((64, 64)))
+    raw = raw.assign_coords(y=y - 10 * np.arange(64), x=x + 10 * np.arange(64)).drop_vars("spatial_ref")
+    raw = raw.rio.write_crs(epsg)
+    place = Transformer.from_crs(epsg, 4326, always_xy=True).transform
+    longitude, latitude = place(*np.meshgrid(raw["x"], raw["y"]))
+    # elevations of the ground fall towards `bearing`, measured in metres north and east of the middle
+    radius = 6_371_000 * np.pi / 180
+    east = (longitude - longitude[32, 32]) * radius * np.cos(np.radians(latitude[32, 32]))
+    north = (latitude - latitude[32, 32]) * radius
+    turn = np.radians(bearing)
+    path, values = tmp_path / "tilted.tif", 500 - 0.2 * (east * np.sin(turn) + north * np.cos(turn))
+    profile = {"driver": "GTiff", "count": 1, "height": 64, "width": 64, "dtype": "float32"}
+    transform = Affine(10, 0, x - 5, 0, -10, y + 5)
+    with rasterio.open(path, "w", crs=CRS.from_epsg(epsg), transform=transform, **profile) as raster:
+        raster.write(values.astype("float32"), 1)
+    faces = asked(raw, "aspect", dem=str(path))["aspect"].values[32, 32]
+    assert abs((faces - bearing + 180) % 360 - 180) < 0.5
+
+
+def test_further_bands_are_carried_where_they_are_asked_for() -> None:
+    numbers = uniform()
+    numbers |= {"swir16": np.full((20, 30), 2500, "uint16"), "swir22": np.full((20, 30), 1500, "uint16")}
+    numbers["swir16"][3, 4] = 0
+    product = asked(raw_scene(numbers, _FillValue=0), "swir16", "NBR").compute()
+    contracts.validate(product, "preprocessed")
+    assert set(product) == ALWAYS | {"swir16", "NBR"}
+    np.testing.assert_allclose(product["swir16"].values[0], 0.25)
+    np.testing.assert_allclose(product["NBR"], (0.4 - 0.15) / (0.4 + 0.15), rtol=1e-6)
+    assert np.argwhere(~product["valid_data_mask"].values).tolist() == [[3, 4]]
+    with pytest.raises(PreprocessError, match=r"t_2021.*missing swir16, rededge071"):
+        asked(raw_scene(uniform()), "NDREI", "swir16")
+
+
+def test_an_unknown_feature_is_answered_with_near_ones() -> None:
+    with pytest.raises(FeatureError, match=r"No feature 'hilshade' .* did you mean hillshade"):
+        asked(raw_scene(uniform()), "hilshade")
+    with pytest.raises(FeatureError, match="did you mean ndvi, NDVI"):
+        asked(raw_scene(uniform()), "ndvii")
+
+
+def test_a_feature_that_is_named_needs_its_source(tmp_path: Path) -> None:
+    with pytest.raises(FeatureError, match=r"t_2021.*: slope cannot be made, for no dem is configured"):
+        asked(raw_scene(uniform()), "slope", trends=trends_file(tmp_path / "trends.tif"))
+    with pytest.raises(FeatureError, match="tc_wetness cannot be made, for no trends"):
+        asked(raw_scene(uniform()), "tc_wetness")

@@ -8,7 +8,7 @@ import xarray as xr
 from darts_core import contracts
 from darts_core.inference.geotiff import blocks_of, read_cog, write_cog
 from darts_core.inference.weights import WeightsError
-from darts_core.preprocessing.indices import ndvi
+from darts_core.preprocessing.indices import compute
 from darts_core.segmentation.checkpoint import CheckpointConfig, CheckpointError, build_model, save_checkpoint
 from darts_core.segmentation.composed import ComposedSource
 from darts_core.segmentation.parameters import SegmentParameters
@@ -158,7 +158,20 @@ def test_a_composed_window_is_the_same_wherever_it_is_cut(scene, fine):
     valid = scene.valid_data_mask.values.repeat(4, 0).repeat(4, 1)
     assert (source.valid(part) == valid[part.rows, part.cols]).all()
     assert (~np.isnan(whole[1:]) == valid).all()
-    np.testing.assert_array_equal(whole[0], ndvi(fine.red.values, fine.nir.values))
+    np.testing.assert_array_equal(whole[0], compute("ndvi", {name: fine[name].values for name in ("red", "nir")}))
+
+
+def test_every_index_is_made_of_fine_reflectance(scene, fine):
+    scene = scene.assign(NBR=scene.ndvi * 0 + np.float32(0.25))
+    source = ComposedSource(scene, fine, ("gndvi", "EVI", "NBR", "blue"))
+    made = source.read(Window(0, 0, *source.shape))
+    bands = {name: fine[name].values for name in ("blue", "green", "red", "nir")}
+    for position, name in enumerate(("gndvi", "EVI")):
+        np.testing.assert_array_equal(made[position], compute(name, bands))
+    # nothing finer than the scene knows short-wave infrared
+    assert set(np.unique(made[2][~np.isnan(made[2])])) == {np.float32(0.25)}
+    with pytest.raises(contracts.ContractError, match="lacks NBR2"):
+        ComposedSource(scene, fine, ("NBR2",))
 
 
 def test_features_are_interpolated_as_torch_does(scene, fine):
