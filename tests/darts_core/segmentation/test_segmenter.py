@@ -58,7 +58,7 @@ def test_a_scene_in_one_patch_gives_what_the_model_gives(checkpoint, scene):
     values = contracts.model_input(scene, segmenter.bands)
     padded = np.pad(values, ((0, 0), (0, 6), (0, 21)), mode="reflect")
     with torch.inference_mode():
-        expected = segmenter.module(torch.from_numpy(padded)[None])[0, 0, :90, :75].numpy()
+        expected = segmenter.module(torch.from_numpy(padded)[None]).sigmoid()[0, 0, :90, :75].numpy()
     valid = scene.valid_data_mask.values
     np.testing.assert_allclose(made["probabilities-tiny"].values[valid], expected[valid], atol=1e-5)
     assert np.isnan(made["probabilities-tiny"].values[~valid]).all()
@@ -103,7 +103,8 @@ def save(path, content):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config": {"model_framework": "smp"}}, "config.model"),
+        ({"config": {"input_combination": ["red"]}}, "config.model"),
+        ({"config": {"model_framework": "smp"}}, "names no bands"),
         (
             {"config": config(input_combination=["red", "nir", "warmth"]).model_dump(mode="json")},
             "wants the bands warmth",
