@@ -28,7 +28,7 @@ from darts_core.segmentation.fusing import fused
 from darts_core.segmentation.heads import probabilities
 from darts_core.segmentation.parameters import Compat, Input, SegmentParameters
 from darts_core.store import check_name
-from darts_core.windows import PlanError, Progress, plan
+from darts_core.windows import Plan, PlanError, Progress, plan
 
 PRODUCT = "segmentation"
 MULTIPLE = 32
@@ -143,7 +143,7 @@ class Segmenter:
         source, scene = self._source(dataset, super_resolved)
         encode = contract_rows(PRODUCT, (self.variable,))[0].encode
         chosen = parameters or SegmentParameters()
-        self._work(source, chosen)  # what is wrong with them is said now, not while the file is written
+        self._tiled(source, chosen)  # what is wrong with them is said now, not while the file is written
 
         def blocks() -> Iterator[Block]:
             for stream in self._blocks([source], chosen, progress):
@@ -179,8 +179,8 @@ class Segmenter:
             scene = dataset.attrs.get("scene", "a scene")
             raise ContractError(f"Model {self.name} does not fit {scene}: {error}") from error
 
-    def _work(self, source: WindowSource, parameters: SegmentParameters) -> Work:
-        """What is read of a scene, in which windows and in which order."""
+    def _tiled(self, source: WindowSource, parameters: SegmentParameters) -> tuple[WindowSource, Plan]:
+        """A scene as the model's input, and the windows over it."""
         size = parameters.patch_size or self.config.patch_size
         overlap = size // 4 if parameters.overlap is None else parameters.overlap
         seen: WindowSource = NormalizedSource(source, self.config.scaling)
@@ -188,10 +188,14 @@ class Segmenter:
             if 2 * overlap > size:
                 raise PlanError(f"With compat darts two ramps fit into a patch; received {overlap} twice in {size}")
             seen = ReflectedSource(seen, parameters.reflection + compatible.EDGE)
-            tiling = plan(*seen.shape, window=(size, size), overlap=overlap)
-            return Work(seen, tiling, occupied(seen, tiling))
-        tiling = plan(*seen.shape, window=(size, size), overlap=overlap, ramp=parameters.ramp)
-        return Work(seen, tiling, visiting_order(tiling, 1, occupied(seen, tiling)))
+        return seen, plan(*seen.shape, window=(size, size), overlap=overlap, ramp=parameters.ramp)
+
+    def _work(self, source: WindowSource, parameters: SegmentParameters) -> Work:
+        """The windows that hold data, in the order in which they are put together."""
+        seen, tiling = self._tiled(source, parameters)
+        windows = occupied(seen, tiling)
+        in_order = windows if parameters.compat is Compat.DARTS else visiting_order(tiling, 1, windows)
+        return Work(seen, tiling, in_order)
 
     def _blocks(
         self, sources: Sequence[WindowSource], parameters: SegmentParameters, progress: Progress | None
