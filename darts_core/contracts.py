@@ -87,9 +87,16 @@ class Variable:
 
     def normalize(self, values: np.ndarray) -> np.ndarray:
         """Physical values as model input: float32 in 0..1, 0 where NaN."""
-        low, high = self.valid
-        scaled = (values.astype(np.float32, copy=False) - np.float32(low)) / np.float32(high - low)
-        return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0)
+        return rescale(values, self.valid)
+
+
+def rescale(values: np.ndarray, span: tuple[float, float], *, clip: bool = True) -> np.ndarray:
+    """`values` as float32 shares of the way from one end of `span` to the other, 0 where NaN; clipped to 0..1."""
+    low, high = span
+    scaled = values.astype(np.float32, copy=False) - np.float32(low)
+    scaled /= np.float32(high - low)
+    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    return np.clip(scaled, 0.0, 1.0, out=scaled) if clip else scaled
 
 
 def _reflectance(name: str, long_name: str) -> Variable:
@@ -223,6 +230,7 @@ PRODUCTS: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
         "ensemble": (
             _percent("probabilities", "Thaw slump probability, mean over models"),
             _percent("spread", "Standard deviation of the probability over models"),
+            _percent("entropy", "Binary entropy of the mean probability: 1 where it is undecided"),
         ),
         "postprocessed": (
             Variable(

@@ -27,6 +27,8 @@ class Ramp(StrEnum):
     SIGMOID = "sigmoid"
     LINEAR = "linear"
     COSINE = "cosine"
+    CROP = "crop"
+    """No ramp: a pixel is taken from the window in whose middle it lies the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ def ramp(count: int, kind: Ramp = Ramp.SIGMOID) -> np.ndarray:
     t = np.linspace(0, 1, count)
     if kind is Ramp.LINEAR:
         return t
+    if kind is Ramp.CROP:
+        return np.heaviside(t - 0.5, 0.5)
     if kind is Ramp.COSINE:
         return (1 - np.cos(np.pi * t)) / 2
     rise = 1 / (1 + np.exp(-6 * (t - 0.5)))
@@ -194,7 +198,8 @@ def axis_weights(offsets: Sequence[int], window: int, overlap: int, border: int,
     """One-dimensional blending weights, normalised: at every pixel the windows over it sum to 1.
 
     A window weighs 1, except towards a neighbour: there 0 over the outermost `border` pixels, then a ramp up
-    to `overlap` pixels from the side. A side on the scene's edge has no ramp.
+    to `overlap` pixels from the side. A side on the scene's edge has no ramp. Without a ramp two windows are cut in
+    the middle of what they share, so that half the overlap, and the border at least, is left out on each side.
 
     Returns:
         float32 (windows, window * factor).
@@ -208,6 +213,8 @@ def axis_weights(offsets: Sequence[int], window: int, overlap: int, border: int,
             f"and border {border}: choose an overlap of {2 * border + 1} or more, or a smaller border"
         )
     size = window * factor
+    if kind is Ramp.CROP:
+        return _cut(np.array(offsets) * factor, size)
     rise = _rise(size, overlap * factor, border * factor, kind)
     weights = np.ones((len(offsets), size))
     weights[1:] *= rise
@@ -223,6 +230,15 @@ def axis_weights(offsets: Sequence[int], window: int, overlap: int, border: int,
     for offset, weight in zip(offsets, weights, strict=True):
         weight /= total[offset * factor : offset * factor + size]
     return weights.astype(np.float32)
+
+
+def _cut(starts: np.ndarray, size: int) -> np.ndarray:
+    """1 where a pixel lies nearest to the middle of the window, 0 elsewhere; of two the first one has it."""
+    ends = starts + size
+    seams = (ends[:-1] + starts[1:] + 1) // 2
+    first, stop = np.append(starts[:1], seams), np.append(seams, ends[-1:])
+    places = starts[:, None] + np.arange(size)
+    return ((places >= first[:, None]) & (places < stop[:, None])).astype(np.float32)
 
 
 def _rise(size: int, overlap: int, border: int, kind: Ramp) -> np.ndarray:

@@ -11,12 +11,11 @@ import dagster as dg
 from pydantic import Field
 
 from darts_core.errors import DartsError
-from darts_core.manifests import file_digest
+from darts_core.segmentation.finding import SUFFIXES, checkpoint_digest, is_checkpoint, model_name
 from darts_core.store import Store, check_name
 from darts_core.superresolution.facts import ENTRY_POINTS, model_digest
 
 BUILT_IN_UPSCALERS = ("nearest", "bilinear", "bicubic")
-CHECKPOINT_SUFFIXES = (".pt", ".ckpt")
 
 
 class ModelError(DartsError):
@@ -29,15 +28,15 @@ class ReleasedModel:
 
     name: str
     path: Path
-    """On a local disk."""
+    """On a local disk: a file, or the folder of a training run of DARTS's predecessor."""
     digest: str
-    """SHA-256 of the checkpoint's bytes."""
+    """SHA-256 of the checkpoint; see `checkpoint_digest`."""
 
 
 class ModelStore(dg.ConfigurableResource):
     """Which models scenes are run through."""
 
-    checkpoints: str = Field(description="Folder of further segmentation models, *.pt and *.ckpt")
+    checkpoints: str = Field(description="Folder of further segmentation models: *.pt, *.ckpt, and training runs")
     upscaler: str = Field(
         "bicubic",
         description="nearest, bilinear, bicubic, a super_resolution_model trained here, the path of a model file, or "
@@ -62,9 +61,10 @@ class ModelStore(dg.ConfigurableResource):
         if missing or not known:
             lacking = f"no segmentation model {', '.join(missing)}" if missing else "no segmentation model"
             raise ModelError(
-                f"There is {lacking}; expected a checkpoint (*{', *'.join(CHECKPOINT_SUFFIXES)}) in "
-                f"{self.checkpoints} or a trained segmentation_model, found {', '.join(sorted(known)) or 'none'}. "
-                "Put one there, name its folder, or materialize segmentation_model"
+                f"There is {lacking}; expected a checkpoint (*{', *'.join(SUFFIXES)}) or a training run with its "
+                f"config.yml in {self.checkpoints} or a trained segmentation_model, found "
+                f"{', '.join(sorted(known)) or 'none'}. Put one there, name its folder, or materialize "
+                "segmentation_model"
             )
         return [known[name] for name in sorted(names or known)]
 
@@ -109,14 +109,17 @@ def _bands(path: Path, digest: str) -> tuple[str, ...]:
 
 
 def _brought(folder: Path) -> list[ReleasedModel]:
-    files = sorted(path for path in folder.glob("*") if path.suffix in CHECKPOINT_SUFFIXES) if folder.is_dir() else []
-    return [ReleasedModel(check_name(path.stem, f"{path}: model name"), path, file_digest(path)) for path in files]
+    found = sorted(path for path in folder.glob("*") if is_checkpoint(path)) if folder.is_dir() else []
+    return [
+        ReleasedModel(check_name(model_name(path), f"{path}: model name"), path, checkpoint_digest(path))
+        for path in found
+    ]
 
 
 def _trained(store: Store, asset: str) -> list[ReleasedModel]:
     models = []
     for name in store.partitions(asset):
         version = store.current(asset, name)
-        (file,) = (name for name in version.manifest.objects if name.endswith(CHECKPOINT_SUFFIXES))
+        (file,) = (name for name in version.manifest.objects if name.endswith(SUFFIXES))
         models.append(ReleasedModel(name, version.fetch(file), version.manifest.objects[file].sha256))
     return models

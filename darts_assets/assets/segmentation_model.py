@@ -21,7 +21,7 @@ class TrainSegmentationConfig(TrainSegmentationParameters, dg.Config):
     kinds={"pytorch", "lightning"},
     io_manager_key="file",
     metadata={"contract": ".pt"},
-    code_version="1",
+    code_version="2",
     pool="accelerator",
 )
 def segmentation_model(

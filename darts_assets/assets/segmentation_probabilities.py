@@ -17,7 +17,7 @@ from io_managers.base import StoreResource, version_of
 from resources.accelerator import Accelerator
 from resources.models import ModelStore, ReleasedModel
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 
 class SegmentConfig(SegmentParameters, dg.Config):

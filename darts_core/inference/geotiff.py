@@ -235,8 +235,10 @@ def read_cog(path: str | Path, product: str, *, options: Mapping[str, str] | Non
     variables = {}
     for codes, name, described in zip(bands, names, band_tags, strict=True):
         row = contract_rows(product, (name,))[0]
-        source = described.get("data_source", "unknown")
-        variables[name] = (("y", "x"), codes.astype(row.disk), {"data_source": source})
+        attributes: dict[str, Any] = {"data_source": described.get("data_source", "unknown")}
+        if "score" in described:
+            attributes["score"] = float(described["score"])
+        variables[name] = (("y", "x"), codes.astype(row.disk), attributes)
     grid = Grid(profile["crs"], profile["transform"], profile["height"], profile["width"])
     return contracts.decode(xr.Dataset(variables, coords=grid.coordinates(), attrs=tags), product)
 

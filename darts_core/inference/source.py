@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
-from darts_core.contracts import VARIABLES, require_bands
-from darts_core.windows import Plan, Window
+from darts_core.contracts import require_bands
+from darts_core.inference.normalization import Normalization
+from darts_core.windows import Plan, PlanError, Window
 
 VALID = "valid_data_mask"
 
@@ -68,9 +69,10 @@ class DatasetSource:
 
 @dataclass(frozen=True, slots=True)
 class NormalizedSource:
-    """A source as models see it: the contract's third codec, 0..1 and 0 where nodata."""
+    """A source as a model sees it: 0..1 by the model's own normalisation, and 0 where nodata."""
 
     inner: WindowSource
+    normalization: Normalization
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -81,12 +83,61 @@ class NormalizedSource:
         return self.inner.bands
 
     def read(self, window: Window) -> np.ndarray:
-        values = self.inner.read(window)
-        scaled = (VARIABLES[name].normalize(band) for name, band in zip(self.bands, values, strict=True))
-        return np.stack(list(scaled))
+        return self.normalization.apply(self.inner.read(window))
 
     def valid(self, window: Window) -> np.ndarray:
         return self.inner.valid(window)
+
+
+@dataclass(frozen=True, slots=True)
+class ReflectedSource:
+    """A source continued beyond its edges by its own mirror image; the outermost pixels are not repeated.
+
+    Raises:
+        PlanError: at construction, where the scene has no more pixels than the margin along an axis.
+    """
+
+    inner: WindowSource
+    margin: int
+    """Pixels added on each side."""
+
+    def __post_init__(self) -> None:
+        if self.margin >= min(self.inner.shape):
+            raise PlanError(
+                f"A reflection of {self.margin} pixels needs a scene of more; this one has "
+                f"{self.inner.shape[0]} x {self.inner.shape[1]}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        height, width = self.inner.shape
+        return height + 2 * self.margin, width + 2 * self.margin
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        return self.inner.bands
+
+    def read(self, window: Window) -> np.ndarray:
+        part, rows, cols = self._behind(window)
+        return self.inner.read(part)[:, rows[:, None], cols]
+
+    def valid(self, window: Window) -> np.ndarray:
+        part, rows, cols = self._behind(window)
+        return self.inner.valid(part)[rows[:, None], cols]
+
+    def _behind(self, window: Window) -> tuple[Window, np.ndarray, np.ndarray]:
+        """The window of the scene that a window shows, and where each of its rows and columns lies in that."""
+        height, width = self.inner.shape
+        rows = _mirrored(np.arange(window.rows.start, window.rows.stop) - self.margin, height)
+        cols = _mirrored(np.arange(window.cols.start, window.cols.stop) - self.margin, width)
+        top, left = int(rows.min()), int(cols.min())
+        part = Window(top, left, int(rows.max()) - top + 1, int(cols.max()) - left + 1)
+        return part, rows - top, cols - left
+
+
+def _mirrored(places: np.ndarray, length: int) -> np.ndarray:
+    inside = np.abs(places)
+    return np.where(inside < length, inside, 2 * (length - 1) - inside)
 
 
 @dataclass(frozen=True, slots=True)

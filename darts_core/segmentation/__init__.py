@@ -1,9 +1,14 @@
-"""Segmentation: checkpoints, and the stateful `Segmenter`."""
+"""Segmentation: checkpoints of every generation, calibration, and the stateful `Segmenter`."""
 
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"Segmenter": "segmenter", "load_checkpoint": "checkpoint", "save_checkpoint": "checkpoint"}
+_HOMES = {
+    "Segmenter": "segmenter",
+    "fit_temperature": "calibration",
+    "load_checkpoint": "checkpoint",
+    "save_checkpoint": "checkpoint",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,13 +8,20 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from darts_core.contracts import VARIABLES
-from darts_core.inference.weights import WeightsError, first_line, load_tensors
+from darts_core.inference.normalization import Normalization
+from darts_core.inference.weights import first_line
+from darts_core.segmentation.generations import CheckpointError, read_generation
 from darts_core.segmentation.parameters import Input
 
-
-class CheckpointError(WeightsError):
-    """A file that is not a checkpoint, or one that cannot be made a model of."""
+__all__ = [
+    "Checkpoint",
+    "CheckpointConfig",
+    "CheckpointError",
+    "build_model",
+    "load_checkpoint",
+    "restore",
+    "save_checkpoint",
+]
 
 
 class CheckpointConfig(BaseModel):
@@ -28,6 +35,16 @@ class CheckpointConfig(BaseModel):
     patch_size: int = Field(1024, ge=32, description="Pixels a side that the model was trained on")
     input: Input = Input.NATIVE
     name: str | None = None
+    normalization: Normalization | None = Field(default=None, description="None: the contract's valid ranges")
+    temperature: float = Field(default=1.0, gt=0, description="What calibration divides the logits by")
+    score: float | None = Field(
+        default=None, ge=0, description="How good the model was on validation data; weighs ensembles"
+    )
+
+    @property
+    def scaling(self) -> Normalization:
+        """How physical values become the model's input."""
+        return self.normalization or Normalization.contract(self.input_combination)
 
 
 class Checkpoint(BaseModel):
@@ -40,19 +57,21 @@ class Checkpoint(BaseModel):
 
 
 def save_checkpoint(model: torch.nn.Module, config: CheckpointConfig, path: Path) -> None:
-    """Write what `load_checkpoint` reads."""
+    """Write what `load_checkpoint` reads; the normalisation is written out, for the contract may change."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    torch.save({"config": config.model_dump(mode="json"), "statedict": state}, path)
+    whole = config.model_copy(update={"normalization": config.scaling})
+    torch.save({"config": whole.model_dump(mode="json"), "statedict": state}, path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint.
+    """Read and check a checkpoint of any generation; `generations` lists them.
 
     Raises:
         WeightsError: no file, or not plain tensors.
+        CheckpointNotFound: a folder without weights.
         CheckpointError: a missing or wrong field, or unknown bands.
     """
-    content = load_tensors(path)
+    content = read_generation(path)
     try:
         checkpoint = Checkpoint.model_validate(content)
     except ValidationError as error:
@@ -62,13 +81,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _check_bands(config: CheckpointConfig, path: Path) -> None:
-    bands, channels = config.input_combination, config.model.get("in_channels")
-    unknown = [band for band in bands if band not in VARIABLES]
-    if unknown:
-        raise CheckpointError(f"{path} wants the bands {', '.join(unknown)}, which no product of this platform has")
-    if channels != len(bands):
+    bands, channels, spans = config.input_combination, config.model.get("in_channels"), len(config.scaling.spans)
+    if channels != len(bands) or spans != len(bands):
         raise CheckpointError(
-            f"{path} has in_channels = {channels}, and {len(bands)} bands in input_combination: {', '.join(bands)}"
+            f"{path} has in_channels = {channels}, and {len(bands)} bands in input_combination: {', '.join(bands)} "
+            f"({spans} are normalised)"
         )
     if config.model.get("classes", 1) != 1:
         raise CheckpointError(f"{path} has {config.model['classes']} classes; expected 1, the slump")

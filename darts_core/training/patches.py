@@ -11,6 +11,7 @@ import xarray as xr
 
 from darts_core.errors import DartsError
 from darts_core.grids import Grid
+from darts_core.inference.normalization import Normalization
 from darts_core.inference.source import DatasetSource, NormalizedSource, WindowSource, occupied
 from darts_core.segmentation.composed import ComposedSource
 from darts_core.segmentation.parameters import Input
@@ -84,7 +85,8 @@ def make_training_patches(
     validation = _validation(chosen, parameters)
     kept = [index for index in range(len(chosen)) if validation[index] or not _leaks(index, chosen, validation)]
     patches = [chosen[index] for index in kept]
-    readers = [NormalizedSource(source) for source, _ in sources]
+    normalization = Normalization.contract(parameters.bands)
+    readers = [NormalizedSource(source, normalization) for source, _ in sources]
     size = parameters.patch_size
     images = np.zeros((len(patches), len(parameters.bands), size, size), np.float16)
     masks = np.full((len(patches), size, size), IGNORE, np.uint8)

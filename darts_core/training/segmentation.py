@@ -63,9 +63,9 @@ def train_segmentation(
     image, mask = patches.image.values, patches.mask.values
     losses = fit(_SlumpLearner(model, parameters), (image[~held], mask[~held]), parameters, device, progress)
     path = folder / f"{parameters.name}.pt"
-    save_checkpoint(model, config, path)
-    tenth = max(1, len(losses) // 10)
     scores = _validate(model, image[held], mask[held], parameters.batch_size).scores()
+    save_checkpoint(model, config.model_copy(update={"score": scores.f1}), path)
+    tenth = max(1, len(losses) // 10)
     first, last = float(np.mean(losses[:tenth])), float(np.mean(losses[-tenth:]))
     return recorded(TrainedModel(path, {**scores.model_dump(), "loss_first": first, "loss_last": last}))
 

@@ -60,6 +60,19 @@ def test_no_model_at_all_says_where_to_put_one(store: Store, folder: Path, exist
         ModelStore(checkpoints=str(where)).segmenters(store, [])
 
 
+def test_a_training_run_is_a_model_and_another_folder_is_none(store: Store, folder: Path) -> None:
+    run = folder / "run-7"
+    (run / "checkpoints").mkdir(parents=True)
+    bring(run, "config.yml"), bring(run / "checkpoints", "01.pt"), bring(run / "checkpoints", "02.pt", b"last")
+    (folder / "notes").mkdir()
+    (found,) = ModelStore(checkpoints=str(folder)).segmenters(store, [])
+    assert (found.name, found.path) == ("run-7", run)
+    bring(run / "checkpoints", "01.pt", b"another")
+    assert ModelStore(checkpoints=str(folder)).segmenters(store, []) == [found], "an earlier epoch is not taken"
+    bring(run / "checkpoints", "02.pt", b"other")
+    assert ModelStore(checkpoints=str(folder)).segmenters(store, []) != [found]
+
+
 def test_one_name_means_one_model(store: Store, folder: Path) -> None:
     models = ModelStore(checkpoints=str(folder))
     train(store, "segmentation_model", "a")

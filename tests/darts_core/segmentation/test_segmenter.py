@@ -6,12 +6,14 @@ import torch
 import xarray as xr
 
 from darts_core import contracts
+from darts_core.ensemble import ensemble
+from darts_core.grids import on_finest_grid
 from darts_core.inference.geotiff import blocks_of, read_cog, write_cog
 from darts_core.inference.weights import WeightsError
 from darts_core.preprocessing.indices import compute
 from darts_core.segmentation.checkpoint import CheckpointConfig, CheckpointError, build_model, save_checkpoint
 from darts_core.segmentation.composed import ComposedSource
-from darts_core.segmentation.parameters import SegmentParameters
+from darts_core.segmentation.parameters import EnsembleParameters, SegmentParameters
 from darts_core.segmentation.segmenter import Segmenter
 from darts_core.superresolution import load_upscaler, super_resolve
 from darts_core.superresolution.parameters import SuperResolveParameters
@@ -58,7 +60,7 @@ def test_a_scene_in_one_patch_gives_what_the_model_gives(checkpoint, scene):
     values = contracts.model_input(scene, segmenter.bands)
     padded = np.pad(values, ((0, 0), (0, 6), (0, 21)), mode="reflect")
     with torch.inference_mode():
-        expected = segmenter.module(torch.from_numpy(padded)[None])[0, 0, :90, :75].numpy()
+        expected = segmenter.module(torch.from_numpy(padded)[None]).sigmoid()[0, 0, :90, :75].numpy()
     valid = scene.valid_data_mask.values
     np.testing.assert_allclose(made["probabilities-tiny"].values[valid], expected[valid], atol=1e-5)
     assert np.isnan(made["probabilities-tiny"].values[~valid]).all()
@@ -73,6 +75,22 @@ def test_the_stream_and_the_dataset_are_the_same(checkpoint, scene, tmp_path):
     assert told[-1] == (4, 4)
     np.testing.assert_allclose(back["probabilities-other"], direct["probabilities-other"], atol=0.0051)
     assert segmenter.digest in back["probabilities-other"].attrs["data_source"]
+
+
+def test_the_score_of_a_checkpoint_weighs_its_model_also_from_a_file(scene, tmp_path):
+    files = []
+    for name, score in (("good", 0.9), ("poor", 0.3)):
+        torch.manual_seed(len(files))
+        chosen = config(name=name, score=score)
+        save_checkpoint(build_model(chosen, "the test"), chosen, tmp_path / f"{name}.pt")
+        segmenter = Segmenter.load(tmp_path / f"{name}.pt")
+        assert segmenter.inference(scene)[segmenter.variable].attrs["score"] == score
+        files.append(read_cog(write_cog(segmenter.stream(scene), tmp_path / f"{name}.tif"), "segmentation"))
+    both = on_finest_grid(files)
+    combined = ensemble(both, EnsembleParameters(weighting="score"))
+    assert combined.attrs["weights"] == [0.9, 0.3]
+    expected = (3 * both["probabilities-good"] + both["probabilities-poor"]) / 4
+    np.testing.assert_allclose(combined["probabilities"], expected, atol=1e-6)
 
 
 def test_batch_size_changes_nothing(checkpoint, scene):
@@ -103,7 +121,8 @@ def save(path, content):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config": {"model_framework": "smp"}}, "config.model"),
+        ({"config": {"input_combination": ["red"]}}, "config.model"),
+        ({"config": {"model_framework": "smp"}}, "names no bands"),
         (
             {"config": config(input_combination=["red", "nir", "warmth"]).model_dump(mode="json")},
             "wants the bands warmth",

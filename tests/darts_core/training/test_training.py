@@ -116,6 +116,7 @@ def test_a_model_learns_what_is_easy_and_the_checkpoint_segments(scene, slumps, 
     assert made.metrics["loss_last"] < 0.5 * made.metrics["loss_first"]
     assert made.metrics["iou"] > 0.4
     segmenter = Segmenter.load(made.path)
+    assert segmenter.config.score == made.metrics["f1"]
     report = evaluate(segmenter.inference(scene)["probabilities-quick"], slumps)
     assert report.scores.iou > 0.4
 

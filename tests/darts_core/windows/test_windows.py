@@ -82,7 +82,7 @@ def test_windows_equal_those_of_darts(golden):
 def test_ramps_rise_from_0_to_1_and_are_symmetric(kind):
     rise = ramp(9, kind)
     assert (rise[0], rise[4], rise[-1]) == pytest.approx((0, 0.5, 1))
-    assert (np.diff(rise) > 0).all()
+    assert (np.diff(rise) > 0).all() or (kind is Ramp.CROP and set(rise) == {0, 0.5, 1})
     np.testing.assert_allclose(rise + rise[::-1], 1)
     assert ramp(1, kind) == [0.5]
 
