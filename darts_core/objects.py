@@ -1,7 +1,8 @@
 """Connected objects of a mask and erosion of masks, without holding the whole of a large scene.
 
-A mask is read in strips (bands of whole rows). Each strip is labelled by itself; objects that cross a border
-between strips are recognised there, and a small table per strip translates its own labels into the scene's.
+An object is kept as its runs: the stretches of True along the rows. Finding them reads the mask once, strip by strip;
+what follows (which runs touch, which object each belongs to, how large it is) is work on runs alone, of which there
+are about a hundred times fewer than pixels, and no image of labels is ever made.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import ndimage, sparse
 
-_STRIP_PIXELS = 2**25
+_STRIP_PIXELS = 2**22
 
 
 def erode(mask: np.ndarray, radius: int, *, outside: bool = True) -> np.ndarray:
@@ -68,71 +68,91 @@ def erode_lazily(mask: xr.DataArray, radius: int, *, outside: bool = True) -> xr
 
 @dataclass(frozen=True)
 class Objects:
-    """The connected objects of a mask, numbered from 1 in the order of their first pixel, row by row."""
+    """The connected objects of a mask, numbered from 0 in the order of their first pixel, row by row."""
 
     mask: xr.DataArray
     """bool, axes (y, x)."""
-    connectivity: int
-    """4: pixels that share an edge; 8: also those that share a corner."""
     count: int
     """How many objects."""
-    strips: tuple[slice, ...]
-    """Rows of each strip."""
-    tables: tuple[np.ndarray, ...]
-    """For each strip, the object of each of its own labels; entry 0 is 0, the background."""
+    starts: np.ndarray
+    """int64 (run,), ascending: where each run starts, as row * (width + 1) + column."""
+    ends: np.ndarray
+    """int64 (run,): one past the last pixel of each run. The column more keeps the runs of two rows apart."""
+    owners: np.ndarray
+    """int64 (run,): the object that each run belongs to."""
 
-    def walk(self, *arrays: xr.DataArray) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
-        """For each strip: its rows, the object of each pixel (int32, 0 = background), the arrays' values there."""
-        for strip, rows in enumerate(self.strips):
-            mask, *values = _values(rows, self.mask, *arrays)
-            yield rows, self._labels(mask, strip), values
+    @property
+    def first_pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, columns) of the first pixel of each object, int64 (count,)."""
+        _, first = np.unique(self.owners, return_index=True)
+        return np.divmod(self.starts[first], self._stride)
 
     def count_pixels(self, where: xr.DataArray | None = None) -> np.ndarray:
         """int64 (count,): pixels of each object, or only those in a bool array on the same grid."""
-        pixels = np.zeros(self.count + 1, np.int64)
-        for _, labels, values in self.walk(*([] if where is None else [where])):
-            counted = labels[values[0]] if values else labels.ravel()
-            pixels += np.bincount(counted, minlength=pixels.size)
-        return pixels[1:]
+        if where is None:
+            return self._sums(self.owners, self.ends - self.starts)
+        pixels = np.zeros(self.count, np.int64)
+        for rows in strips_of(self.mask):
+            mask, chosen = _values(rows, self.mask, where)
+            starts, ends = _runs(mask & chosen, rows.start)
+            inside = np.searchsorted(self.starts, starts, side="right") - 1
+            pixels += self._sums(self.owners[inside], ends - starts)
+        return pixels
 
     def keep(self, chosen: np.ndarray) -> xr.DataArray:
         """The mask with only the chosen objects; `chosen` is bool (count,). Lazy where the mask is."""
-        wanted = np.concatenate([[False], chosen])
+        height, width = self.mask.shape
+        kept = chosen[self.owners]
+        starts, ends = self.starts[kept], self.ends[kept]
         if self.mask.chunks is None:
-            strips = [wanted[labels] for _, labels, _ in self.walk()]
-            return self.mask.copy(data=np.concatenate(strips) if strips else self.mask.values)
+            return self.mask.copy(data=_painted(starts, ends, 0, height, width))
+        import dask.array as da
 
-        def block(mask: np.ndarray, block_info: Any = None) -> np.ndarray:
-            return wanted[self._labels(mask, block_info[0]["chunk-location"][0])]
+        def block(block_info: Any) -> np.ndarray:
+            top, bottom = block_info[None]["array-location"][0]
+            some = slice(*np.searchsorted(starts, [top * self._stride, bottom * self._stride]))
+            return _painted(starts[some], ends[some], top, bottom, width)
 
-        whole_rows = self.mask.data.rechunk({1: -1})
-        kept = whole_rows.map_blocks(block, dtype=bool, meta=np.empty((0, 0), bool))
-        return self.mask.copy(data=kept.rechunk(self.mask.chunks))
+        rows = (self.mask.chunksizes["y"], (width,))
+        painted = da.map_blocks(block, chunks=rows, dtype=bool, meta=np.empty((0, 0), bool))
+        return self.mask.copy(data=painted.rechunk(self.mask.chunks))
 
-    def _labels(self, mask: np.ndarray, strip: int) -> np.ndarray:
-        return self.tables[strip][_label(mask, self.connectivity)[0]]
+    def walk(self, *arrays: xr.DataArray) -> Iterator[tuple[slice, np.ndarray, np.ndarray, list[np.ndarray]]]:
+        """For each strip: its rows, the positions in it of the pixels of all objects (row * width + column), the
+        object of each of these pixels, and the values of the arrays at them."""
+        for rows in strips_of(self.mask):
+            some = slice(*np.searchsorted(self.starts, [rows.start * self._stride, rows.stop * self._stride]))
+            lengths = self.ends[some] - self.starts[some]
+            row, column = np.divmod(self.starts[some], self._stride)
+            begin = (row - rows.start) * (self._stride - 1) + column
+            places = np.arange(lengths.sum()) + np.repeat(begin - (np.cumsum(lengths) - lengths), lengths)
+            values = [block.ravel()[places] for block in _values(rows, *arrays)]
+            yield rows, places, np.repeat(self.owners[some], lengths), values
+
+    @property
+    def _stride(self) -> int:
+        return int(self.mask.sizes["x"]) + 1
+
+    def _sums(self, owners: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        # bincount adds weights as float64, which holds every count of pixels exactly
+        return np.bincount(owners, weights=lengths, minlength=self.count).astype(np.int64)
 
 
 def label_objects(mask: xr.DataArray, connectivity: int) -> Objects:
-    """Find the connected objects of a bool array with axes (y, x), strip by strip."""
-    strips = strips_of(mask)
-    counts, pairs = [], []
-    offset, above = 0, None
-    for rows in strips:
-        local, count = _label(_values(rows, mask)[0], connectivity)
-        below = np.where(local[0] > 0, local[0] + offset, 0)
-        if above is not None:
-            pairs.append(_touching(above, below, connectivity))
-        above = np.where(local[-1] > 0, local[-1] + offset, 0)
-        counts.append(count)
-        offset += count
-    numbers = _merge(offset, pairs)
-    tables = tuple(np.concatenate([[0], part]).astype(np.int32) for part in np.split(numbers, np.cumsum(counts)[:-1]))
-    return Objects(mask, connectivity, int(numbers.max(initial=0)), strips, tables)
+    """Find the connected objects of a bool array with axes (y, x), strip by strip.
+
+    Args:
+        mask: bool, dask-backed or not.
+        connectivity: 4: pixels that share an edge; 8: also those that share a corner.
+    """
+    found = [_runs(_values(rows, mask)[0], rows.start) for rows in strips_of(mask)]
+    starts, ends = (np.concatenate([np.empty(0, np.int64), *side]) for side in zip(*found, strict=True))
+    owners = _connected(starts, ends, mask.sizes["x"] + 1, connectivity)
+    return Objects(mask, int(owners.max(initial=-1)) + 1, starts, ends, owners)
 
 
 def strips_of(array: xr.DataArray) -> tuple[slice, ...]:
-    """Bands of whole rows: whole chunks where the array is dask-backed, about 32 million pixels otherwise."""
+    """Bands of whole rows: whole chunks where the array is dask-backed, about 4 million pixels otherwise."""
     height, width = array.sizes["y"], array.sizes["x"]
     most = max(1, _STRIP_PIXELS // max(width, 1))
     if array.chunks is None:
@@ -148,29 +168,41 @@ def _values(rows: slice, *arrays: xr.DataArray) -> list[np.ndarray]:
     return [np.asarray(block) for block in dask.compute(*(array.isel(y=rows).data for array in arrays))]
 
 
-def _label(mask: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
-    structure = ndimage.generate_binary_structure(2, 2 if connectivity == 8 else 1)
-    labels, count = ndimage.label(mask, structure, output=np.int32)
-    return labels, int(count)
+def _runs(mask: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of the runs of True in a band of rows that begins at row `top`, in the order of reading."""
+    height, width = mask.shape
+    flat = np.zeros(height * (width + 1) + 1, bool)
+    flat[1:].reshape(height, width + 1)[:, :width] = mask
+    # a False stands before the first pixel and after each row, so that starts and ends alternate
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + top * (width + 1)
+    return edges[::2], edges[1::2]
 
 
-def _touching(above: np.ndarray, below: np.ndarray, connectivity: int) -> np.ndarray:
-    """Pairs of labels, axes (pair, 2), that touch across the border of two strips."""
-    sides = [(above, below)]
-    if connectivity == 8:
-        sides += [(above[:-1], below[1:]), (above[1:], below[:-1])]
-    upper, lower = (np.concatenate(parts) for parts in zip(*sides, strict=True))
-    both = (upper > 0) & (lower > 0)
-    return np.unique(np.stack([upper[both], lower[both]], axis=1), axis=0)
+def _connected(starts: np.ndarray, ends: np.ndarray, stride: int, connectivity: int) -> np.ndarray:
+    """For each run the number of its object, 0.. in the order of their first runs."""
+    from scipy import sparse
 
-
-def _merge(count: int, pairs: list[np.ndarray]) -> np.ndarray:
-    """For each of `count` labels (1..count) the number of its object, numbered by their first label."""
-    joined = np.concatenate(pairs) - 1 if pairs else np.empty((0, 2), np.int64)
-    ones = np.ones(len(joined), bool)
-    graph = sparse.coo_array((ones, (joined[:, 0], joined[:, 1])), shape=(count, count))
+    reach = 1 if connectivity == 8 else 0
+    # the runs below a run are neighbours in the list: from the first that ends behind its start ...
+    first = np.searchsorted(ends, starts + stride - reach, side="right")
+    # ... to the last that starts before its end
+    last = np.searchsorted(starts, ends + stride + reach, side="left")
+    touched = last - first
+    upper = np.repeat(np.arange(len(starts)), touched)
+    lower = np.arange(touched.sum()) + np.repeat(first - (np.cumsum(touched) - touched), touched)
+    graph = sparse.coo_array((np.ones(len(upper), bool), (upper, lower)), shape=(len(starts), len(starts)))
     _, component = sparse.csgraph.connected_components(graph, directed=False)
-    _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(1, len(first) + 1)
-    return rank[inverse] if count else np.empty(0, np.int64)
+    _, begins, inverse = np.unique(component, return_index=True, return_inverse=True)
+    rank = np.empty(len(begins), np.int64)
+    rank[np.argsort(begins)] = np.arange(len(begins))
+    return rank[inverse]
+
+
+def _painted(starts: np.ndarray, ends: np.ndarray, top: int, bottom: int, width: int) -> np.ndarray:
+    """bool (bottom - top, width): True in the runs, which all lie in these rows."""
+    steps = np.zeros((bottom - top) * (width + 1), np.int8)
+    offset = top * (width + 1)
+    steps[starts - offset] = 1
+    steps[ends - offset] = -1
+    inside = np.add.accumulate(steps, dtype=np.int8, out=steps).view(bool)
+    return np.ascontiguousarray(inside.reshape(bottom - top, width + 1)[:, :width])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from darts_core.objects import erode, erode_lazily, label_objects
+from darts_core.objects import Objects, erode, erode_lazily, label_objects
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 STRUCTURES = {4: ndimage.generate_binary_structure(2, 1), 8: np.ones((3, 3))}
@@ -38,13 +38,23 @@ def test_erosion_of_blocks_is_that_of_the_whole(mask: np.ndarray, radius: int, o
 
 @pytest.mark.parametrize("connectivity", [4, 8])
 @given(mask=MASKS, rows=st.none() | st.integers(1, 5))
-def test_labels_of_strips_are_those_of_the_whole(connectivity: int, mask: np.ndarray, rows: int | None) -> None:
+def test_objects_of_strips_are_those_of_the_whole(connectivity: int, mask: np.ndarray, rows: int | None) -> None:
     objects = label_objects(array(mask, rows), connectivity)
     expected, count = ndimage.label(mask, STRUCTURES[connectivity])
+    expected = _by_first_pixel(expected)
     assert objects.count == count
-    labels = np.concatenate([labels for _, labels, _ in objects.walk()])
-    np.testing.assert_array_equal(labels, _by_first_pixel(expected))
-    np.testing.assert_array_equal(objects.count_pixels(), np.bincount(labels.ravel(), minlength=count + 1)[1:])
+    np.testing.assert_array_equal(labels_of(objects), expected)
+    np.testing.assert_array_equal(objects.count_pixels(), np.bincount(expected.ravel(), minlength=count + 1)[1:])
+    first = [np.argwhere(expected == label)[0] for label in range(1, count + 1)]
+    np.testing.assert_array_equal(np.transpose(objects.first_pixels), np.reshape(first, (-1, 2)))
+
+
+def labels_of(objects: Objects) -> np.ndarray:
+    """Numbers from 1 on the pixels of the objects, 0 elsewhere."""
+    labels = np.zeros(objects.mask.shape, int)
+    for rows, places, owners, _ in objects.walk():
+        labels[rows].ravel()[places] = owners + 1
+    return labels
 
 
 def _by_first_pixel(labels: np.ndarray) -> np.ndarray:
@@ -55,12 +65,21 @@ def _by_first_pixel(labels: np.ndarray) -> np.ndarray:
 
 
 @given(mask=MASKS, rows=st.none() | st.integers(1, 5), data=st.data())
+def test_pixels_are_counted_where_another_mask_is(mask: np.ndarray, rows: int | None, data: st.DataObject) -> None:
+    where = data.draw(hnp.arrays(bool, mask.shape))
+    objects = label_objects(array(mask, rows), 8)
+    expected = np.bincount(labels_of(objects)[where], minlength=objects.count + 1)[1:]
+    np.testing.assert_array_equal(objects.count_pixels(array(where, rows)), expected)
+    values = [values for _, _, _, (values,) in objects.walk(array(where, rows))]
+    np.testing.assert_array_equal(np.concatenate(values), where[mask])
+
+
+@given(mask=MASKS, rows=st.none() | st.integers(1, 5), data=st.data())
 def test_chosen_objects_are_kept_whole(mask: np.ndarray, rows: int | None, data: st.DataObject) -> None:
     objects = label_objects(array(mask, rows), 8)
     chosen = data.draw(hnp.arrays(bool, objects.count))
     kept = objects.keep(chosen)
-    labels = np.concatenate([labels for _, labels, _ in objects.walk()])
-    np.testing.assert_array_equal(kept.values, np.isin(labels, np.flatnonzero(chosen) + 1))
+    np.testing.assert_array_equal(kept.values, np.isin(labels_of(objects), np.flatnonzero(chosen) + 1))
     assert kept.chunks == objects.mask.chunks
 
 
