@@ -146,8 +146,6 @@ def _polygons(file: str, grid: Grid) -> gpd.GeoSeries:
     import pyogrio
     import shapely
 
-    from darts_core.vectors.release import clean_polygons
-
     try:
         stored = gpd.read_parquet(file) if Path(file).suffix == ".parquet" else None
         crs = pyogrio.read_info(file)["crs"] if stored is None else stored.crs
@@ -163,13 +161,22 @@ def _polygons(file: str, grid: Grid) -> gpd.GeoSeries:
         raise ExclusionError(
             f"Excluded ground {file} is not a vector file that GDAL or GeoParquet can read: {error}"
         ) from error
-    # an ocean's polygon reaches to where the scene's projection has no coordinates, so it is cut before it is moved
-    cut = [
-        shapely.segmentize(shapely.clip_by_rect(clean_polygons(some)[0].geometry.to_numpy(), *box), _side(box) / 100)
-        for some, box in zip(near, around, strict=True)
-    ]
-    outlines = pd.concat([gpd.GeoSeries(shapes, crs=crs).to_crs(grid.crs) for shapes in cut], ignore_index=True)
-    return outlines[~outlines.is_empty]
+    outlines = [_cut(some, box).to_crs(grid.crs) for some, box in zip(near, around, strict=True)]
+    return pd.concat(outlines, ignore_index=True)
+
+
+def _cut(frame: gpd.GeoDataFrame, box: tuple[float, float, float, float]) -> gpd.GeoSeries:
+    """The polygons within a box, without what is no polygon.
+
+    An ocean's polygon reaches to where the scene's projection has no coordinates, so it is cut before it is moved.
+    """
+    import geopandas as gpd
+    import shapely
+
+    areas = frame.geometry[frame.geom_type.isin(["Polygon", "MultiPolygon"])].make_valid()
+    side = max(box[2] - box[0], box[3] - box[1])
+    shapes = shapely.segmentize(shapely.clip_by_rect(areas.to_numpy(), *box), side / 100)
+    return gpd.GeoSeries(shapes[~shapely.is_empty(shapes)], crs=frame.crs)
 
 
 def _around(grid: Grid, crs: Any) -> list[tuple[float, float, float, float]]:
@@ -185,10 +192,6 @@ def _around(grid: Grid, crs: Any) -> list[tuple[float, float, float, float]]:
     if west <= east:
         return [(west, south, east, north)]
     return [(west, south, 180.0, north), (-180.0, south, east, north)]
-
-
-def _side(box: tuple[float, float, float, float]) -> float:
-    return max(box[2] - box[0], box[3] - box[1])
 
 
 def _require_place(file: str, crs: Any) -> None:
