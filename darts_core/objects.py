@@ -1,6 +1,6 @@
 """Connected objects of a mask and erosion of masks, without holding the whole of a large scene.
 
-An object is kept as its runs: the stretches of True along the rows. Finding them reads the mask once, strip by strip;
+A mask is kept as its runs: the stretches of True along the rows. Finding them reads the mask once, strip by strip;
 what follows (which runs touch, which object each belongs to, how large it is) is work on runs alone, of which there
 are about a hundred times fewer than pixels, and no image of labels is ever made.
 """
@@ -66,92 +66,137 @@ def erode_lazily(mask: xr.DataArray, radius: int, *, outside: bool = True) -> xr
     return mask.copy(data=eroded)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The stretches of True along the rows of a mask, in the order of reading."""
+
+    starts: np.ndarray
+    """int64 (run,), ascending: where each starts, as row * (width + 1) + column."""
+    ends: np.ndarray
+    """int64 (run,): one past its last pixel. The column more keeps the runs of two rows apart."""
+    stride: int
+    """Columns of the mask, and one."""
+
+    def where(self, chosen: np.ndarray) -> Runs:
+        """Only some of them; `chosen` is bool (run,)."""
+        return Runs(self.starts[chosen], self.ends[chosen], self.stride)
+
+    def between(self, top: int, bottom: int) -> slice:
+        """Those in the rows from `top` to before `bottom`."""
+        return slice(*map(int, np.searchsorted(self.starts, [top * self.stride, bottom * self.stride])))
+
+    def paint(self, like: xr.DataArray) -> xr.DataArray:
+        """The mask, bool with axes (y, x), on the grid and in the chunks of `like`."""
+        height, width = like.shape
+        if like.chunks is None:
+            return like.copy(data=self._painted(0, height))
+        import dask.array as da
+
+        def block(block_info: Any) -> np.ndarray:
+            return self._painted(*block_info[None]["array-location"][0])
+
+        chunks = (like.chunksizes["y"], (width,))
+        painted = da.map_blocks(block, chunks=chunks, dtype=bool, meta=np.empty((0, 0), bool))
+        return like.copy(data=painted.rechunk(like.chunks))
+
+    def _painted(self, top: int, bottom: int) -> np.ndarray:
+        some, offset = self.between(top, bottom), top * self.stride
+        steps = np.zeros((bottom - top) * self.stride, np.int8)
+        steps[self.starts[some] - offset] = 1
+        steps[self.ends[some] - offset] = -1
+        inside = np.add.accumulate(steps, dtype=np.int8, out=steps).view(bool)
+        return np.ascontiguousarray(inside.reshape(bottom - top, self.stride)[:, :-1])
+
+
+def runs_of(*masks: xr.DataArray) -> tuple[Runs, ...]:
+    """The runs of bool arrays with axes (y, x) on one grid, which are read together, strip by strip."""
+    stride = masks[0].sizes["x"] + 1
+    nothing = np.empty(0, np.int64)
+    found = [[(nothing, nothing)] for _ in masks]
+    for rows in _strips_of(masks[0]):
+        for parts, values in zip(found, _values(rows, *masks), strict=True):
+            parts.append(_edges(values, rows.start * stride))
+    sides = [[np.concatenate(side) for side in zip(*parts, strict=True)] for parts in found]
+    return tuple(Runs(starts, ends, stride) for starts, ends in sides)
+
+
+@dataclass(frozen=True, slots=True)
 class Objects:
     """The connected objects of a mask, numbered from 0 in the order of their first pixel, row by row."""
 
-    mask: xr.DataArray
-    """bool, axes (y, x)."""
-    count: int
-    """How many objects."""
-    starts: np.ndarray
-    """int64 (run,), ascending: where each run starts, as row * (width + 1) + column."""
-    ends: np.ndarray
-    """int64 (run,): one past the last pixel of each run. The column more keeps the runs of two rows apart."""
+    runs: Runs
+    """Of the mask."""
     owners: np.ndarray
     """int64 (run,): the object that each run belongs to."""
+    count: int
+    """How many objects."""
 
     @property
     def first_pixels(self) -> tuple[np.ndarray, np.ndarray]:
         """(rows, columns) of the first pixel of each object, int64 (count,)."""
         _, first = np.unique(self.owners, return_index=True)
-        return np.divmod(self.starts[first], self._stride)
+        return np.divmod(self.runs.starts[first], self.runs.stride)
 
-    def count_pixels(self, where: xr.DataArray | None = None) -> np.ndarray:
-        """int64 (count,): pixels of each object, or only those in a bool array on the same grid."""
-        if where is None:
-            return self._sums(self.owners, self.ends - self.starts)
-        pixels = np.zeros(self.count, np.int64)
-        for rows in strips_of(self.mask):
-            mask, chosen = _values(rows, self.mask, where)
-            starts, ends = _runs(mask & chosen, rows.start)
-            inside = np.searchsorted(self.starts, starts, side="right") - 1
-            pixels += self._sums(self.owners[inside], ends - starts)
-        return pixels
+    def owners_of(self, parts: Runs) -> np.ndarray:
+        """int64: the object that each of other runs lies in, which reach over no border of an object; -1 where none."""
+        if not self.count:
+            return np.full(len(parts.starts), -1)
+        before = np.searchsorted(self.runs.starts, parts.starts, side="right") - 1
+        inside = (before >= 0) & (parts.starts < self.runs.ends[before])
+        return np.where(inside, self.owners[before], -1)
 
-    def keep(self, chosen: np.ndarray) -> xr.DataArray:
-        """The mask with only the chosen objects; `chosen` is bool (count,). Lazy where the mask is."""
-        height, width = self.mask.shape
-        kept = chosen[self.owners]
-        starts, ends = self.starts[kept], self.ends[kept]
-        if self.mask.chunks is None:
-            return self.mask.copy(data=_painted(starts, ends, 0, height, width))
-        import dask.array as da
+    def count_pixels(self, parts: Runs | None = None) -> np.ndarray:
+        """int64 (count,): pixels of each object, or only those in other runs (see `owners_of`)."""
+        runs, owners = (self.runs, self.owners) if parts is None else (parts, self.owners_of(parts))
+        # bincount adds weights as float64, which holds every count of pixels exactly
+        pixels = np.bincount(owners + 1, weights=runs.ends - runs.starts, minlength=self.count + 1)
+        return pixels[1:].astype(np.int64)
 
-        def block(block_info: Any) -> np.ndarray:
-            top, bottom = block_info[None]["array-location"][0]
-            some = slice(*np.searchsorted(starts, [top * self._stride, bottom * self._stride]))
-            return _painted(starts[some], ends[some], top, bottom, width)
-
-        rows = (self.mask.chunksizes["y"], (width,))
-        painted = da.map_blocks(block, chunks=rows, dtype=bool, meta=np.empty((0, 0), bool))
-        return self.mask.copy(data=painted.rechunk(self.mask.chunks))
-
-    def walk(self, *arrays: xr.DataArray) -> Iterator[tuple[slice, np.ndarray, np.ndarray, list[np.ndarray]]]:
-        """For each strip: its rows, the positions in it of the pixels of all objects (row * width + column), the
-        object of each of these pixels, and the values of the arrays at them."""
-        for rows in strips_of(self.mask):
-            some = slice(*np.searchsorted(self.starts, [rows.start * self._stride, rows.stop * self._stride]))
-            lengths = self.ends[some] - self.starts[some]
-            row, column = np.divmod(self.starts[some], self._stride)
-            begin = (row - rows.start) * (self._stride - 1) + column
-            places = np.arange(lengths.sum()) + np.repeat(begin - (np.cumsum(lengths) - lengths), lengths)
+    def walk(
+        self, like: xr.DataArray, *arrays: xr.DataArray
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, list[np.ndarray]]]:
+        """For each strip of the grid of `like`: its rows, the positions in it of the pixels of all objects
+        (row * width + column), the object of each of these pixels, and the values of the arrays at them."""
+        for rows in _strips_of(like):
+            some = self.runs.between(rows.start, rows.stop)
+            lengths = self.runs.ends[some] - self.runs.starts[some]
+            row, column = np.divmod(self.runs.starts[some], self.runs.stride)
+            begins = (row - rows.start) * (self.runs.stride - 1) + column
+            places = _counted_on(begins, lengths)
             values = [block.ravel()[places] for block in _values(rows, *arrays)]
             yield rows, places, np.repeat(self.owners[some], lengths), values
 
-    @property
-    def _stride(self) -> int:
-        return int(self.mask.sizes["x"]) + 1
 
-    def _sums(self, owners: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        # bincount adds weights as float64, which holds every count of pixels exactly
-        return np.bincount(owners, weights=lengths, minlength=self.count).astype(np.int64)
-
-
-def label_objects(mask: xr.DataArray, connectivity: int) -> Objects:
-    """Find the connected objects of a bool array with axes (y, x), strip by strip.
+def label_objects(runs: Runs, connectivity: int) -> Objects:
+    """Find the connected objects of a mask.
 
     Args:
-        mask: bool, dask-backed or not.
+        runs: of the mask.
         connectivity: 4: pixels that share an edge; 8: also those that share a corner.
     """
-    found = [_runs(_values(rows, mask)[0], rows.start) for rows in strips_of(mask)]
-    starts, ends = (np.concatenate([np.empty(0, np.int64), *side]) for side in zip(*found, strict=True))
-    owners = _connected(starts, ends, mask.sizes["x"] + 1, connectivity)
-    return Objects(mask, int(owners.max(initial=-1)) + 1, starts, ends, owners)
+    from scipy import sparse
+
+    reach, below = (1 if connectivity == 8 else 0), runs.starts + runs.stride
+    # the runs that touch a run from below stand beside each other: from the first that ends behind its start
+    # to the last that starts before its end
+    first = np.searchsorted(runs.ends, below - reach, side="right")
+    touched = np.searchsorted(runs.starts, runs.ends + (runs.stride + reach), side="left") - first
+    count = len(below)
+    pairs = np.repeat(np.arange(count), touched), _counted_on(first, touched)
+    graph = sparse.coo_array((np.ones(len(pairs[0]), bool), pairs), shape=(count, count))
+    _, component = sparse.csgraph.connected_components(graph, directed=False)
+    _, begins, inverse = np.unique(component, return_index=True, return_inverse=True)
+    rank = np.empty(len(begins), np.int64)
+    rank[np.argsort(begins)] = np.arange(len(begins))
+    return Objects(runs, rank[inverse], len(begins))
 
 
-def strips_of(array: xr.DataArray) -> tuple[slice, ...]:
+def _counted_on(begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """For each pair the `length` numbers from `begin` on, one after the other."""
+    return np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+
+
+def _strips_of(array: xr.DataArray) -> tuple[slice, ...]:
     """Bands of whole rows: whole chunks where the array is dask-backed, about 4 million pixels otherwise."""
     height, width = array.sizes["y"], array.sizes["x"]
     most = max(1, _STRIP_PIXELS // max(width, 1))
@@ -168,41 +213,11 @@ def _values(rows: slice, *arrays: xr.DataArray) -> list[np.ndarray]:
     return [np.asarray(block) for block in dask.compute(*(array.isel(y=rows).data for array in arrays))]
 
 
-def _runs(mask: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends of the runs of True in a band of rows that begins at row `top`, in the order of reading."""
+def _edges(mask: np.ndarray, offset: int) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of the runs of some rows, the first of which begins at `offset`."""
     height, width = mask.shape
     flat = np.zeros(height * (width + 1) + 1, bool)
     flat[1:].reshape(height, width + 1)[:, :width] = mask
     # a False stands before the first pixel and after each row, so that starts and ends alternate
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + top * (width + 1)
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + offset
     return edges[::2], edges[1::2]
-
-
-def _connected(starts: np.ndarray, ends: np.ndarray, stride: int, connectivity: int) -> np.ndarray:
-    """For each run the number of its object, 0.. in the order of their first runs."""
-    from scipy import sparse
-
-    reach = 1 if connectivity == 8 else 0
-    # the runs below a run are neighbours in the list: from the first that ends behind its start ...
-    first = np.searchsorted(ends, starts + stride - reach, side="right")
-    # ... to the last that starts before its end
-    last = np.searchsorted(starts, ends + stride + reach, side="left")
-    touched = last - first
-    upper = np.repeat(np.arange(len(starts)), touched)
-    lower = np.arange(touched.sum()) + np.repeat(first - (np.cumsum(touched) - touched), touched)
-    graph = sparse.coo_array((np.ones(len(upper), bool), (upper, lower)), shape=(len(starts), len(starts)))
-    _, component = sparse.csgraph.connected_components(graph, directed=False)
-    _, begins, inverse = np.unique(component, return_index=True, return_inverse=True)
-    rank = np.empty(len(begins), np.int64)
-    rank[np.argsort(begins)] = np.arange(len(begins))
-    return rank[inverse]
-
-
-def _painted(starts: np.ndarray, ends: np.ndarray, top: int, bottom: int, width: int) -> np.ndarray:
-    """bool (bottom - top, width): True in the runs, which all lie in these rows."""
-    steps = np.zeros((bottom - top) * (width + 1), np.int8)
-    offset = top * (width + 1)
-    steps[starts - offset] = 1
-    steps[ends - offset] = -1
-    inside = np.add.accumulate(steps, dtype=np.int8, out=steps).view(bool)
-    return np.ascontiguousarray(inside.reshape(bottom - top, width + 1)[:, :width])

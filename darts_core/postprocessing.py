@@ -80,13 +80,12 @@ def postprocess(
     probabilities = _checked(ensembled)
     scene = str(ensembled.attrs.get("scene", "the scene"))
     extent = looked_at(_aligned(quality_level, probabilities, "quality level", scene), parameters)
-    slump = binarize(probabilities, extent, parameters)
     if excluded is not None:
-        slump = without_excluded(slump, _aligned(excluded, probabilities, "excluded ground", scene), parameters)
+        excluded = _aligned(excluded, probabilities, "excluded ground", scene)
     product = xr.Dataset(
         {
             "probabilities_percent": percent(probabilities, extent),
-            "binarized_segmentation": slump.astype(np.uint8),
+            "binarized_segmentation": binarize(probabilities, extent, parameters, excluded).astype(np.uint8),
             "extent": extent,
         },
     )
@@ -109,30 +108,38 @@ def looked_at(quality_level: xr.DataArray, parameters: PostprocessParameters) ->
     return erode_lazily(good, parameters.mask_erosion_px) & _inner(good, "y", edge) & _inner(good, "x", edge)
 
 
-def binarize(probabilities: xr.DataArray, extent: xr.DataArray, parameters: PostprocessParameters) -> xr.DataArray:
-    """bool, axes (y, x): slump pixels of whole objects that are large enough.
+def binarize(
+    probabilities: xr.DataArray,
+    extent: xr.DataArray,
+    parameters: PostprocessParameters,
+    excluded: xr.DataArray | None = None,
+) -> xr.DataArray:
+    """bool, axes (y, x): slump pixels of whole objects that are large enough and not on excluded ground.
 
-    An object is 8-connected for touching (as the polygons are) and 4-connected for its size (as in DARTS).
+    An object is 8-connected (as the polygons are), but 4-connected for its size (as in DARTS).
     """
-    from darts_core.objects import erode_lazily, label_objects
+    from darts_core.objects import erode_lazily, label_objects, runs_of
 
     slump = probabilities > parameters.threshold
+    asked = {"found": slump & extent}
     if parameters.remove_touching and parameters.compat is None:
         known = extent & erode_lazily(probabilities.notnull(), 1)
-        whole = label_objects(slump, connectivity=8)
-        slump = whole.keep(whole.count_pixels(~known) == 0)
-    slump = slump & extent
-    parts = label_objects(slump, connectivity=4)
-    return parts.keep(parts.count_pixels() >= parameters.min_object_px)
+        asked |= {"whole": slump, "unknown": slump & ~known}
+    if excluded is not None:
+        asked["excluded"] = slump & extent & excluded
+    runs = dict(zip(asked, runs_of(*asked.values()), strict=True))
 
-
-def without_excluded(slump: xr.DataArray, excluded: xr.DataArray, parameters: PostprocessParameters) -> xr.DataArray:
-    """bool, axes (y, x): the 8-connected objects that do not lie on excluded ground by more than their share."""
-    from darts_core.objects import label_objects
-
-    objects = label_objects(slump, connectivity=8)
-    share = objects.count_pixels(excluded) / objects.count_pixels()
-    return objects.keep(share <= parameters.excluded_share)
+    found = runs["found"]
+    if "whole" in runs:
+        whole = label_objects(runs["whole"], connectivity=8)
+        found = found.where((whole.count_pixels(runs["unknown"]) == 0)[whole.owners_of(found)])
+    parts = label_objects(found, connectivity=4)
+    found = found.where((parts.count_pixels() >= parameters.min_object_px)[parts.owners])
+    if "excluded" in runs:
+        objects = label_objects(found, connectivity=8)
+        share = objects.count_pixels(runs["excluded"]) / objects.count_pixels()
+        found = found.where((share <= parameters.excluded_share)[objects.owners])
+    return found.paint(slump)
 
 
 def percent(probabilities: xr.DataArray, extent: xr.DataArray) -> xr.DataArray:

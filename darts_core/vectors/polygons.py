@@ -12,7 +12,7 @@ import xarray as xr
 
 from darts_core.errors import DartsError
 from darts_core.grids import Grid
-from darts_core.objects import Objects, erode_lazily, label_objects
+from darts_core.objects import Objects, erode_lazily, label_objects, runs_of
 from darts_core.vectors.schema import SLUMP_SCHEMA, frame_of
 
 if TYPE_CHECKING:
@@ -83,15 +83,13 @@ def vectorize(postprocessed: xr.Dataset, origin: Origin, quality_level: xr.DataA
 
     grid = Grid.of(postprocessed)
     slump = postprocessed["binarized_segmentation"] == 1
-    objects = label_objects(slump, connectivity=8)
-    shapes = _outlines(objects, grid)
+    inside = erode_lazily(postprocessed["extent"], 1, outside=False)
+    low = _low(quality_level, slump, origin)
+    runs, at_edge, of_low_quality = runs_of(slump, slump & ~inside, slump & low)
+    objects = label_objects(runs, connectivity=8)
+    shapes = _outlines(objects, slump, grid)
     pixels = objects.count_pixels()
     area, perimeter = _measures(shapes, pixels, grid)
-    inside = erode_lazily(postprocessed["extent"], 1, outside=False)
-    low = np.zeros(objects.count, np.int64)
-    if quality_level is not None:
-        _require_shape(quality_level, slump, origin)
-        low = objects.count_pixels((quality_level < 2).assign_coords(y=slump.y, x=slump.x))
     columns = {
         "id": [
             _identity(origin.scene, *grid.transform @ (column, row))
@@ -104,27 +102,31 @@ def vectorize(postprocessed: xr.Dataset, origin: Origin, quality_level: xr.DataA
         "perimeter_m": perimeter,
         "pixel_count": pixels,
         **_statistics(_histogram(objects, postprocessed["probabilities_percent"])),
-        "touches_edge": objects.count_pixels(~inside) > 0,
-        "low_quality": low > 0,
+        "touches_edge": objects.count_pixels(at_edge) > 0,
+        "low_quality": objects.count_pixels(of_low_quality) > 0,
     }
     return frame_of(columns, list(shapes), grid.crs, SLUMP_SCHEMA)
 
 
-def _require_shape(quality_level: xr.DataArray, slump: xr.DataArray, origin: Origin) -> None:
+def _low(quality_level: xr.DataArray | None, slump: xr.DataArray, origin: Origin) -> xr.DataArray:
+    """bool, axes (y, x): True where quality is below high."""
+    if quality_level is None:
+        return xr.zeros_like(slump)
     if quality_level.shape != slump.shape:
         raise VectorizeError(
             f"{origin.scene}: expected a quality level of {slump.shape} pixels as the mask, received "
             f"{quality_level.shape}. Bring it onto the finer grid with darts_core.grids.refine"
         )
+    return (quality_level < 2).assign_coords(y=slump.y, x=slump.x)
 
 
-def _outlines(objects: Objects, grid: Grid) -> np.ndarray:
+def _outlines(objects: Objects, mask: xr.DataArray, grid: Grid) -> np.ndarray:
     """One valid geometry an object, in the grid's CRS; parts in neighbouring strips are joined without a seam."""
     import shapely
 
     parts: list[list[Geometry]] = [[] for _ in range(objects.count)]
-    for rows, places, owners, _ in objects.walk():
-        _trace(places, owners, rows, objects.mask.sizes["x"], parts)
+    for rows, places, owners, _ in objects.walk(mask):
+        _trace(places, owners, rows, grid.width, parts)
     whole = [some[0] if len(some) == 1 else shapely.unary_union(some) for some in parts]
     outlines = shapely.normalize(shapely.simplify(np.array(whole, object), 0))
     a, b, c, d, e, f = tuple(grid.transform)[:6]
@@ -176,7 +178,7 @@ def _measures(shapes: np.ndarray, pixels: np.ndarray, grid: Grid) -> tuple[np.nd
 def _histogram(objects: Objects, percent: xr.DataArray) -> np.ndarray:
     """int64 (object, 101): how many pixels of each object have each percent; nodata is not counted."""
     counts = np.zeros((objects.count, _CODES), np.int64)
-    for _, _, owners, (codes,) in objects.walk(percent):
+    for _, _, owners, (codes,) in objects.walk(percent, percent):
         held = codes < _CODES
         bins = np.bincount(owners[held] * _CODES + codes[held], minlength=counts.size)
         counts += bins.reshape(counts.shape)
