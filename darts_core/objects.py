@@ -1,7 +1,8 @@
 """Connected objects of a mask and erosion of masks, without holding the whole of a large scene.
 
-A mask is read in strips (bands of whole rows). Each strip is labelled by itself; objects that cross a border
-between strips are recognised there, and a small table per strip translates its own labels into the scene's.
+A mask is kept as its runs: the stretches of True along the rows. Finding them reads the mask once, strip by strip;
+what follows (which runs touch, which object each belongs to, how large it is) is work on runs alone, of which there
+are about a hundred times fewer than pixels, and no image of labels is ever made.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import ndimage, sparse
 
-_STRIP_PIXELS = 2**25
+_STRIP_PIXELS = 2**22
 
 
 def erode(mask: np.ndarray, radius: int, *, outside: bool = True) -> np.ndarray:
@@ -66,73 +66,138 @@ def erode_lazily(mask: xr.DataArray, radius: int, *, outside: bool = True) -> xr
     return mask.copy(data=eroded)
 
 
-@dataclass(frozen=True)
-class Objects:
-    """The connected objects of a mask, numbered from 1 in the order of their first pixel, row by row."""
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The stretches of True along the rows of a mask, in the order of reading."""
 
-    mask: xr.DataArray
-    """bool, axes (y, x)."""
-    connectivity: int
-    """4: pixels that share an edge; 8: also those that share a corner."""
+    starts: np.ndarray
+    """int64 (run,), ascending: where each starts, as row * (width + 1) + column."""
+    ends: np.ndarray
+    """int64 (run,): one past its last pixel. The column more keeps the runs of two rows apart."""
+    stride: int
+    """Columns of the mask, and one."""
+
+    def where(self, chosen: np.ndarray) -> Runs:
+        """Only some of them; `chosen` is bool (run,)."""
+        return Runs(self.starts[chosen], self.ends[chosen], self.stride)
+
+    def between(self, top: int, bottom: int) -> slice:
+        """Those in the rows from `top` to before `bottom`."""
+        return slice(*map(int, np.searchsorted(self.starts, [top * self.stride, bottom * self.stride])))
+
+    def paint(self, like: xr.DataArray) -> xr.DataArray:
+        """The mask, bool with axes (y, x), on the grid and in the chunks of `like`."""
+        height, width = like.shape
+        if like.chunks is None:
+            return like.copy(data=self._painted(0, height))
+        import dask.array as da
+
+        def block(block_info: Any) -> np.ndarray:
+            return self._painted(*block_info[None]["array-location"][0])
+
+        chunks = (like.chunksizes["y"], (width,))
+        painted = da.map_blocks(block, chunks=chunks, dtype=bool, meta=np.empty((0, 0), bool))
+        return like.copy(data=painted.rechunk(like.chunks))
+
+    def _painted(self, top: int, bottom: int) -> np.ndarray:
+        some, offset = self.between(top, bottom), top * self.stride
+        steps = np.zeros((bottom - top) * self.stride, np.int8)
+        steps[self.starts[some] - offset] = 1
+        steps[self.ends[some] - offset] = -1
+        inside = np.add.accumulate(steps, dtype=np.int8, out=steps).view(bool)
+        return np.ascontiguousarray(inside.reshape(bottom - top, self.stride)[:, :-1])
+
+
+def runs_of(*masks: xr.DataArray) -> tuple[Runs, ...]:
+    """The runs of bool arrays with axes (y, x) on one grid, which are read together, strip by strip."""
+    stride = masks[0].sizes["x"] + 1
+    nothing = np.empty(0, np.int64)
+    found = [[(nothing, nothing)] for _ in masks]
+    for rows in _strips_of(masks[0]):
+        for parts, values in zip(found, _values(rows, *masks), strict=True):
+            parts.append(_edges(values, rows.start * stride))
+    sides = [[np.concatenate(side) for side in zip(*parts, strict=True)] for parts in found]
+    return tuple(Runs(starts, ends, stride) for starts, ends in sides)
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The connected objects of a mask, numbered from 0 in the order of their first pixel, row by row."""
+
+    runs: Runs
+    """Of the mask."""
+    owners: np.ndarray
+    """int64 (run,): the object that each run belongs to."""
     count: int
     """How many objects."""
-    strips: tuple[slice, ...]
-    """Rows of each strip."""
-    tables: tuple[np.ndarray, ...]
-    """For each strip, the object of each of its own labels; entry 0 is 0, the background."""
 
-    def walk(self, *arrays: xr.DataArray) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
-        """For each strip: its rows, the object of each pixel (int32, 0 = background), the arrays' values there."""
-        for strip, rows in enumerate(self.strips):
-            mask, *values = _values(rows, self.mask, *arrays)
-            yield rows, self._labels(mask, strip), values
+    @property
+    def first_pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, columns) of the first pixel of each object, int64 (count,)."""
+        _, first = np.unique(self.owners, return_index=True)
+        return np.divmod(self.runs.starts[first], self.runs.stride)
 
-    def count_pixels(self, where: xr.DataArray | None = None) -> np.ndarray:
-        """int64 (count,): pixels of each object, or only those in a bool array on the same grid."""
-        pixels = np.zeros(self.count + 1, np.int64)
-        for _, labels, values in self.walk(*([] if where is None else [where])):
-            counted = labels[values[0]] if values else labels.ravel()
-            pixels += np.bincount(counted, minlength=pixels.size)
-        return pixels[1:]
+    def owners_of(self, parts: Runs) -> np.ndarray:
+        """int64: the object that each of other runs lies in, which reach over no border of an object; -1 where none."""
+        if not self.count:
+            return np.full(len(parts.starts), -1)
+        before = np.searchsorted(self.runs.starts, parts.starts, side="right") - 1
+        inside = (before >= 0) & (parts.starts < self.runs.ends[before])
+        return np.where(inside, self.owners[before], -1)
 
-    def keep(self, chosen: np.ndarray) -> xr.DataArray:
-        """The mask with only the chosen objects; `chosen` is bool (count,). Lazy where the mask is."""
-        wanted = np.concatenate([[False], chosen])
-        if self.mask.chunks is None:
-            strips = [wanted[labels] for _, labels, _ in self.walk()]
-            return self.mask.copy(data=np.concatenate(strips) if strips else self.mask.values)
+    def count_pixels(self, parts: Runs | None = None) -> np.ndarray:
+        """int64 (count,): pixels of each object, or only those in other runs (see `owners_of`)."""
+        runs, owners = (self.runs, self.owners) if parts is None else (parts, self.owners_of(parts))
+        # bincount adds weights as float64, which holds every count of pixels exactly
+        pixels = np.bincount(owners + 1, weights=runs.ends - runs.starts, minlength=self.count + 1)
+        return pixels[1:].astype(np.int64)
 
-        def block(mask: np.ndarray, block_info: Any = None) -> np.ndarray:
-            return wanted[self._labels(mask, block_info[0]["chunk-location"][0])]
-
-        whole_rows = self.mask.data.rechunk({1: -1})
-        kept = whole_rows.map_blocks(block, dtype=bool, meta=np.empty((0, 0), bool))
-        return self.mask.copy(data=kept.rechunk(self.mask.chunks))
-
-    def _labels(self, mask: np.ndarray, strip: int) -> np.ndarray:
-        return self.tables[strip][_label(mask, self.connectivity)[0]]
-
-
-def label_objects(mask: xr.DataArray, connectivity: int) -> Objects:
-    """Find the connected objects of a bool array with axes (y, x), strip by strip."""
-    strips = strips_of(mask)
-    counts, pairs = [], []
-    offset, above = 0, None
-    for rows in strips:
-        local, count = _label(_values(rows, mask)[0], connectivity)
-        below = np.where(local[0] > 0, local[0] + offset, 0)
-        if above is not None:
-            pairs.append(_touching(above, below, connectivity))
-        above = np.where(local[-1] > 0, local[-1] + offset, 0)
-        counts.append(count)
-        offset += count
-    numbers = _merge(offset, pairs)
-    tables = tuple(np.concatenate([[0], part]).astype(np.int32) for part in np.split(numbers, np.cumsum(counts)[:-1]))
-    return Objects(mask, connectivity, int(numbers.max(initial=0)), strips, tables)
+    def walk(
+        self, like: xr.DataArray, *arrays: xr.DataArray
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, list[np.ndarray]]]:
+        """For each strip of the grid of `like`: its rows, the positions in it of the pixels of all objects
+        (row * width + column), the object of each of these pixels, and the values of the arrays at them."""
+        for rows in _strips_of(like):
+            some = self.runs.between(rows.start, rows.stop)
+            lengths = self.runs.ends[some] - self.runs.starts[some]
+            row, column = np.divmod(self.runs.starts[some], self.runs.stride)
+            begins = (row - rows.start) * (self.runs.stride - 1) + column
+            places = _counted_on(begins, lengths)
+            values = [block.ravel()[places] for block in _values(rows, *arrays)]
+            yield rows, places, np.repeat(self.owners[some], lengths), values
 
 
-def strips_of(array: xr.DataArray) -> tuple[slice, ...]:
-    """Bands of whole rows: whole chunks where the array is dask-backed, about 32 million pixels otherwise."""
+def label_objects(runs: Runs, connectivity: int) -> Objects:
+    """Find the connected objects of a mask.
+
+    Args:
+        runs: of the mask.
+        connectivity: 4: pixels that share an edge; 8: also those that share a corner.
+    """
+    from scipy import sparse
+
+    reach, below = (1 if connectivity == 8 else 0), runs.starts + runs.stride
+    # the runs that touch a run from below stand beside each other: from the first that ends behind its start
+    # to the last that starts before its end
+    first = np.searchsorted(runs.ends, below - reach, side="right")
+    touched = np.searchsorted(runs.starts, runs.ends + (runs.stride + reach), side="left") - first
+    count = len(below)
+    pairs = np.repeat(np.arange(count), touched), _counted_on(first, touched)
+    graph = sparse.coo_array((np.ones(len(pairs[0]), bool), pairs), shape=(count, count))
+    _, component = sparse.csgraph.connected_components(graph, directed=False)
+    _, begins, inverse = np.unique(component, return_index=True, return_inverse=True)
+    rank = np.empty(len(begins), np.int64)
+    rank[np.argsort(begins)] = np.arange(len(begins))
+    return Objects(runs, rank[inverse], len(begins))
+
+
+def _counted_on(begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """For each pair the `length` numbers from `begin` on, one after the other."""
+    return np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+
+
+def _strips_of(array: xr.DataArray) -> tuple[slice, ...]:
+    """Bands of whole rows: whole chunks where the array is dask-backed, about 4 million pixels otherwise."""
     height, width = array.sizes["y"], array.sizes["x"]
     most = max(1, _STRIP_PIXELS // max(width, 1))
     if array.chunks is None:
@@ -148,29 +213,11 @@ def _values(rows: slice, *arrays: xr.DataArray) -> list[np.ndarray]:
     return [np.asarray(block) for block in dask.compute(*(array.isel(y=rows).data for array in arrays))]
 
 
-def _label(mask: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
-    structure = ndimage.generate_binary_structure(2, 2 if connectivity == 8 else 1)
-    labels, count = ndimage.label(mask, structure, output=np.int32)
-    return labels, int(count)
-
-
-def _touching(above: np.ndarray, below: np.ndarray, connectivity: int) -> np.ndarray:
-    """Pairs of labels, axes (pair, 2), that touch across the border of two strips."""
-    sides = [(above, below)]
-    if connectivity == 8:
-        sides += [(above[:-1], below[1:]), (above[1:], below[:-1])]
-    upper, lower = (np.concatenate(parts) for parts in zip(*sides, strict=True))
-    both = (upper > 0) & (lower > 0)
-    return np.unique(np.stack([upper[both], lower[both]], axis=1), axis=0)
-
-
-def _merge(count: int, pairs: list[np.ndarray]) -> np.ndarray:
-    """For each of `count` labels (1..count) the number of its object, numbered by their first label."""
-    joined = np.concatenate(pairs) - 1 if pairs else np.empty((0, 2), np.int64)
-    ones = np.ones(len(joined), bool)
-    graph = sparse.coo_array((ones, (joined[:, 0], joined[:, 1])), shape=(count, count))
-    _, component = sparse.csgraph.connected_components(graph, directed=False)
-    _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(1, len(first) + 1)
-    return rank[inverse] if count else np.empty(0, np.int64)
+def _edges(mask: np.ndarray, offset: int) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of the runs of some rows, the first of which begins at `offset`."""
+    height, width = mask.shape
+    flat = np.zeros(height * (width + 1) + 1, bool)
+    flat[1:].reshape(height, width + 1)[:, :width] = mask
+    # a False stands before the first pixel and after each row, so that starts and ends alternate
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + offset
+    return edges[::2], edges[1::2]

@@ -22,12 +22,37 @@ BUDGET = 20_000
 RGB = ("red", "green", "blue")
 _HEAT = np.array([(18, 20, 46), (64, 32, 110), (150, 44, 105), (226, 92, 60), (250, 180, 60), (252, 250, 190)], float)
 _EMPTY = (232, 236, 240)
+_SLUMP = (255, 222, 60)
 
 
 def true_colour(dataset: xr.Dataset) -> str:
     """Red, green and blue (y, x) of any unit, stretched over what most of the scene holds; NaN is grey."""
     values = _colours(_decimate(dataset[list(RGB)]), RGB)
     return data_uri(_stretched(values, _limits(values)))
+
+
+def thumbnail(dataset: xr.Dataset, slumps: gpd.GeoDataFrame, side: int) -> Image.Image:
+    """True colour as `true_colour` shows it, of at most `side` pixels a side, with the outlines of slumps on it.
+
+    Args:
+        dataset: red, green and blue (y, x) of any unit, on a grid.
+        slumps: polygons in any CRS.
+    """
+    from darts_core.grids import Grid
+
+    values = _colours(_decimate(dataset[list(RGB)], side), RGB)
+    image = _stretched(values, _limits(values))
+    grid = Grid.of(dataset)
+    a, b, c, d, e, f = tuple(~grid.transform)[:6]
+    across, down = image.width / grid.width, image.height / grid.height
+    shapes = slumps.to_crs(grid.crs).affine_transform(
+        (a * across, b * across, d * down, e * down, c * across, f * down)
+    )
+    draw = ImageDraw.Draw(image)
+    for polygon in shapes.explode(index_parts=False):
+        for ring in (polygon.exterior, *polygon.interiors):
+            draw.line(list(ring.coords), fill=_SLUMP)
+    return image
 
 
 def pair(coarse: xr.Dataset, fine: xr.Dataset) -> tuple[Image.Image, Image.Image]:
@@ -89,8 +114,8 @@ def data_uri(image: Image.Image) -> str:
     return data_uri(image.resize((max(1, image.width // 2), max(1, image.height // 2))))
 
 
-def _decimate(data):  # type: ignore[no-untyped-def]
-    step = max(1, -(-max(data.sizes["y"], data.sizes["x"]) // SIDE))
+def _decimate(data, side=SIDE):  # type: ignore[no-untyped-def]
+    step = max(1, -(-max(data.sizes["y"], data.sizes["x"]) // side))
     return data.isel(y=slice(step // 2, None, step), x=slice(step // 2, None, step)).compute()
 
 

@@ -1,6 +1,7 @@
 """`segmentation_mask`: where thaw slumps are."""
 
 import dagster as dg
+from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
@@ -12,6 +13,10 @@ from io_managers.base import StoreResource
 
 class PostprocessConfig(PostprocessParameters, dg.Config):
     """What the Launchpad offers for `segmentation_mask`."""
+
+    excluded: list[str] = Field(
+        [], description="Files of ground where no slump can be (water, glaciers): GeoTIFF, VRT or polygons"
+    )
 
 
 @dg.asset(
@@ -31,17 +36,22 @@ def segmentation_mask(
     ensemble: Dataset,
 ) -> dg.MaterializeResult:
     """Slump or not, where the observation is good enough to tell; small objects removed."""
+    from darts_core.exclusions import digests, read_excluded
     from darts_core.grids import refine
     from darts_core.inference.geotiff import blocks_of
     from darts_core.postprocessing import postprocess
 
-    quality = refine(preprocessed["quality_level"], ensemble)
+    def mask() -> Dataset:
+        quality = refine(preprocessed["quality_level"], ensemble)
+        excluded = read_excluded(config.excluded, ensemble) if config.excluded else None
+        return postprocess(ensemble, quality, config, excluded)
 
     return materialize(
         context,
         store.open(),
         inputs={"preprocessed": preprocessed, "ensemble": ensemble},
-        parameters=config.model_dump(),
-        make=lambda: blocks_of(postprocess(ensemble, quality, config), "postprocessed", tags=carried(ensemble)),
+        # the files by what they hold, wherever they lie
+        parameters={**config.model_dump(), "excluded": digests(config.excluded)},
+        make=lambda: blocks_of(mask(), "postprocessed", tags=carried(ensemble)),
         summarize=summarize_mask,
     )

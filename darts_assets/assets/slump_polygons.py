@@ -15,7 +15,7 @@ from io_managers.base import StoreResource, version_of
     group_name="g4_slumps",
     kinds={"geoparquet"},
     io_manager_key="geoparquet",
-    code_version="1",
+    code_version="2",
 )
 def slump_polygons(
     context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, segmentation_mask: Dataset

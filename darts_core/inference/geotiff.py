@@ -88,7 +88,7 @@ def contract_rows(product: str, bands: tuple[str, ...]) -> tuple[Variable, ...]:
 
 
 def blocks_of(dataset: xr.Dataset, product: str, *, tags: Mapping[str, str] | None = None) -> RasterStream:
-    """A dataset in memory form, lazy or not, as a stream: encoded one tile row at a time.
+    """A dataset in memory form, lazy or not, as a stream: encoded one tile row, or row of chunks, at a time.
 
     Raises:
         ContractError: a variable that the product does not have.
@@ -99,9 +99,13 @@ def blocks_of(dataset: xr.Dataset, product: str, *, tags: Mapping[str, str] | No
     rows = contract_rows(product, bands)
     sources = {name: str(dataset[name].attrs.get("data_source", "unknown")) for name in bands}
 
+    # a chunk that several steps cut would be computed in each of them
+    heights = {array.chunksizes["y"][0] for array in dataset.data_vars.values() if array.chunks}
+    step = max((height for height in heights if height % TILE == 0), default=TILE)
+
     def blocks() -> Iterator[Block]:
-        for start in range(0, grid.height, TILE):
-            part = dataset.isel(y=slice(start, start + TILE)).compute()
+        for start in range(0, grid.height, step):
+            part = dataset.isel(y=slice(start, start + step)).compute()
             codes = [row.encode(part[row.name].transpose("y", "x").values) for row in rows]
             yield Block(start, 0, np.stack([one.astype(stream.dtype, copy=False) for one in codes]))
 

@@ -53,6 +53,24 @@ def test_what_is_written_is_read_back(product, chunks, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "a.tif"]
 
 
+@pytest.mark.parametrize("rows", [256, 512, 1024, 1300])
+def test_tall_chunks_are_computed_once_and_the_bytes_do_not_tell(rows, tmp_path):
+    dataset = dataset_of("ensemble", height=1300)
+    computed = []
+
+    def seen(values, block_info):
+        computed.append(block_info[0]["chunk-location"])
+        return values
+
+    spread = dataset["spread"].chunk({"y": rows, "x": 600})
+    lazy = dataset.assign(spread=spread.copy(data=spread.data.map_blocks(seen, dtype="float32")))
+    write_cog(blocks_of(lazy, "ensemble"), tmp_path / "lazy.tif")
+    write_cog(blocks_of(dataset, "ensemble"), tmp_path / "eager.tif")
+    assert (tmp_path / "lazy.tif").read_bytes() == (tmp_path / "eager.tif").read_bytes()
+    if rows != 1300:  # not whole tiles
+        assert sorted(computed) == [(row, 0) for row in range(-(-1300 // rows))]
+
+
 def test_the_file_says_what_it_holds(tmp_path):
     path = write_cog(blocks_of(dataset_of("super_resolved"), "super_resolved", tags={"k": "v"}), tmp_path / "a.tif")
     with rasterio.open(path) as source:

@@ -36,12 +36,11 @@ def arrays(golden: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("chunks", [None, {"y": 37, "x": 50}])
 @pytest.mark.parametrize(("quality", "mask", "edge"), GOLDEN)
-def test_without_removal_of_touching_objects_it_is_darts(  # type: ignore[no-untyped-def]
-    arrays, quality: int, mask: int, edge: int | None, chunks
+@pytest.mark.parametrize("darts", [{"compat": "darts"}, {"remove_touching": False}])
+def test_in_compatibility_mode_it_is_darts(  # type: ignore[no-untyped-def]
+    arrays, quality: int, mask: int, edge: int | None, chunks, darts: dict
 ) -> None:
-    parameters = PostprocessParameters(
-        quality_level=quality, mask_erosion_px=mask, edge_erosion_px=edge, remove_touching=False
-    )
+    parameters = PostprocessParameters(quality_level=quality, mask_erosion_px=mask, edge_erosion_px=edge, **darts)
     ensembled, level = scene(arrays["in_probabilities"], arrays["in_quality"])
     if chunks:
         ensembled, level = ensembled.chunk(chunks), level.chunk(chunks)
@@ -134,7 +133,9 @@ def test_probabilities_are_needed() -> None:
         postprocess(ensembled.rename(probabilities="spread"), level)
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 1.5}, {"quality_level": 3}, {"mask_erosion_px": -1}, {"erosion": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"threshold": 1.5}, {"quality_level": 3}, {"mask_erosion_px": -1}, {"erosion": 3}, {"compat": "x"}]
+)
 def test_parameters_are_bounded_and_known(wrong: dict) -> None:
     with pytest.raises(ValidationError):
         PostprocessParameters(**wrong)

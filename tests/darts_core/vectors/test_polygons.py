@@ -15,6 +15,8 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pyproj import Proj
+from rasterio.crs import CRS
 from rasterio.features import rasterize
 from scipy import ndimage
 
@@ -158,6 +160,74 @@ def test_flags_say_what_a_feature_is_worth(rows: int | None) -> None:
     frame = vectorize(product, ORIGIN, quality)
     assert frame["touches_edge"].tolist() == [True, False, True, False]
     assert frame["low_quality"].tolist() == [False, True, False, False]
+
+
+def placed(crs: str, transform: Affine) -> xr.Dataset:
+    """A ring of 20 x 30 pixels with a hole of 4 x 6, and a lone pixel, anywhere in the world."""
+    binarized = np.zeros((40, 50), bool)
+    binarized[5:25, 10:40] = binarized[30, 30] = True
+    binarized[8:12, 12:18] = False
+    grid = Grid(CRS.from_user_input(crs), transform, *binarized.shape)
+    layers = {
+        "binarized_segmentation": binarized.astype("u1"),
+        "probabilities_percent": np.full(binarized.shape, 80, "u1"),
+        "extent": np.ones(binarized.shape, bool),
+    }
+    return xr.Dataset({name: (("y", "x"), values) for name, values in layers.items()}, grid.coordinates())
+
+
+@pytest.mark.parametrize(
+    ("crs", "x", "y"),
+    [("EPSG:3413", 1_500_000, 3_000_000), ("EPSG:3413", -400_000, -300_000), ("EPSG:6931", 1_500_000, 3_000_000)],
+)
+def test_areas_are_true_where_the_projection_is_not(crs: str, x: float, y: float) -> None:
+    product = placed(crs, Affine(10, 0, x, 0, -10, y))
+    frame = vectorize(product, ORIGIN)
+    projection = Proj(crs)
+    factors = projection.get_factors(*projection(x + 250, y - 200, inverse=True))
+    np.testing.assert_allclose(frame["area_m2"], frame["pixel_count"] * 100 / factors.areal_scale, rtol=1e-4)
+    if crs == "EPSG:3413":
+        assert abs(factors.areal_scale - 1) > 0.03
+        # conformal: as the area, so the length
+        np.testing.assert_allclose(frame["perimeter_m"], frame.length / factors.meridional_scale, rtol=1e-4)
+
+
+def test_areas_in_utm_are_those_of_the_pixels() -> None:
+    frame = vectorize(placed("EPSG:32608", Affine(10, 0, 513_000, 0, -10, 7_702_000)), ORIGIN)
+    np.testing.assert_allclose(frame["area_m2"], [576 * 100, 100])
+    np.testing.assert_allclose(frame["perimeter_m"], [1200, 40])
+
+
+def test_a_rotated_grid_has_turned_polygons() -> None:
+    plain = vectorize(placed("EPSG:32608", Affine(10, 0, 513_000, 0, -10, 7_702_000)), ORIGIN)
+    turned = Affine.translation(513_000, 7_702_000) @ Affine.rotation(30) @ Affine.scale(10, -10)
+    frame = vectorize(placed("EPSG:32608", turned), ORIGIN)
+    for name in ("area_m2", "perimeter_m", "pixel_count"):
+        np.testing.assert_allclose(frame[name], plain[name])
+    expected = plain.rotate(30, origin=(513_000, 7_702_000))
+    np.testing.assert_allclose(frame.geometry.hausdorff_distance(expected), 0, atol=1e-6)
+    assert frame.geometry.is_valid.all()
+
+
+def test_a_compound_crs_measures_as_its_horizontal_part() -> None:
+    transform = Affine(10, 0, 513_000, 0, -10, 7_702_000)
+    frame, plain = (vectorize(placed(crs, transform), ORIGIN) for crs in ("EPSG:32608+5773", "EPSG:32608"))
+    np.testing.assert_array_equal(frame["area_m2"], plain["area_m2"])
+    assert shapely.equals(frame.geometry.to_numpy(), plain.geometry.to_numpy()).all()
+    polar = Affine(10, 0, 1_500_000, 0, -10, 3_000_000)
+    frame, plain = (vectorize(placed(crs, polar), ORIGIN) for crs in ("EPSG:3413+5773", "EPSG:3413"))
+    np.testing.assert_allclose(frame["area_m2"], plain["area_m2"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("crs", "x", "y"), [("EPSG:32660", 626_000, 7_502_000), ("EPSG:3413", -2e6, 2e6 + 200)])
+def test_a_slump_across_the_antimeridian_is_one_feature_of_its_own_size(crs: str, x: float, y: float) -> None:
+    product = placed(crs, Affine(100, 0, x, 0, -100, y))
+    frame = vectorize(product, ORIGIN)
+    longitudes = frame.to_crs(4326).geometry.iloc[0].exterior.xy[0]
+    assert np.ptp(longitudes) > 180
+    assert frame.geom_type.tolist() == ["Polygon", "Polygon"]
+    np.testing.assert_allclose(frame["area_m2"], frame["pixel_count"] * 1e4, rtol=0.04)
+    np.testing.assert_allclose(frame["area_m2"][0] / 576, frame["area_m2"][1], rtol=1e-3)
 
 
 def test_areas_need_a_projected_crs() -> None:
