@@ -102,7 +102,10 @@ def ui(
         os.execv(sys.executable, [sys.executable, *command])
 
 
-for step in (super_resolve, steps.preprocess, steps.segment, steps.ensemble, steps.postprocess, steps.vectorize):
+for step in (
+    *(super_resolve, steps.preprocess, steps.segment, steps.ensemble, steps.postprocess, steps.vectorize),
+    *(steps.export, steps.coregister),
+):
     app.command(rich_help_panel="Steps on files, without settings or run history")(step)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin
 
@@ -39,7 +39,7 @@ def with_parameters(model: type[BaseModel], **helps: str) -> Callable[[Callable[
                 parameters = _made(model, fields)
             command(*args, **given, parameters=parameters)
 
-        del run.__wrapped__  # type: ignore[attr-defined]  # typer would look behind it
+        del run.__wrapped__  # typer would look behind it
         run.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *options)}
         return run
@@ -50,6 +50,8 @@ def with_parameters(model: type[BaseModel], **helps: str) -> Callable[[Callable[
 def _option(name: str, field: FieldInfo, help: str | None) -> inspect.Parameter:
     default = field.get_default(call_default_factory=True)
     said = help or field.description or ""
+    if _is_mapping(field.annotation):
+        said = f"{said}; NAME=VALUE, may be given more than once"
     if default not in (None, (), [], {}) and not isinstance(default, bool):
         said = f"{said} (default: {default})"
     if isinstance(default, bool):
@@ -63,10 +65,14 @@ def _option(name: str, field: FieldInfo, help: str | None) -> inspect.Parameter:
 
 
 def _typed(annotation: Any) -> Any:
-    """What typer takes for a field: a list for a tuple, and None for what was not given."""
+    """What typer takes for a field: lists for tuples, texts NAME=VALUE for mappings, and None for what is not given."""
     if get_origin(annotation) in (tuple, list):
         return list[get_args(annotation)[0]] | None  # type: ignore[misc]
-    return annotation | None
+    return list[str] | None if _is_mapping(annotation) else annotation | None
+
+
+def _is_mapping(annotation: Any) -> bool:
+    return get_origin(annotation) in (dict, Mapping)
 
 
 def _made(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
@@ -75,11 +81,22 @@ def _made(model: type[BaseModel], given: dict[str, Any]) -> BaseModel:
     Raises:
         UsageError: naming each option that does not fit.
     """
+    given = {name: value for name, value in given.items() if value not in (None, [])}
+    for name in given:
+        if _is_mapping(model.model_fields[name].annotation):
+            given[name] = dict(_pair(_flag((name,)), text) for text in given[name])
     try:
-        return model(**{name: value for name, value in given.items() if value not in (None, [])})
+        return model(**given)
     except ValidationError as error:
         faults = [f"{_flag(fault['loc'])}: {fault['msg']}, received {fault['input']!r}" for fault in error.errors()]
         raise UsageError("; ".join(faults)) from error
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"{flag}: expected NAME=VALUE, received {text!r}")
+    return name, value
 
 
 def _flag(place: tuple[int | str, ...]) -> str:

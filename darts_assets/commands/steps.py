@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from darts_assets.commands.finding import find
 from darts_assets.commands.options import with_parameters
 from darts_assets.commands.scene_folder import SceneFolder, for_each, scene_folders
-from darts_assets.terminal import teaching, windows_shown
+from darts_assets.terminal import console, teaching, windows_shown
+from darts_assets.types import Dataset
+from darts_core.coregistration.parameters import CoregistrationParameters
+from darts_core.exports.products import STANDARD, Format
 from darts_core.postprocessing import PostprocessParameters
 from darts_core.preprocessing.parameters import PreprocessParameters
-from darts_core.segmentation.parameters import SegmentParameters
+from darts_core.segmentation.parameters import EnsembleParameters, SegmentParameters
+
+if TYPE_CHECKING:
+    from darts_core.vectors.polygons import Origin
 
 
 @with_parameters(PreprocessParameters)
@@ -22,6 +29,9 @@ def preprocess(
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for each scene")],
     dem: Annotated[str | None, typer.Option(help="Elevation raster; without it no terrain features")] = None,
     trends: Annotated[str | None, typer.Option(help="Tasselled-cap trends; without it no trend features")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Raster that scenes are first moved onto, if they lie off it")
+    ] = None,
     parameters: PreprocessParameters,
 ) -> None:
     """Reflectance, indices, terrain, trends and quality of scenes: <out>/<scene>/preprocessed.zarr.
@@ -29,8 +39,8 @@ def preprocess(
     PATHS are scenes, folders of scenes or s3:// prefixes.
     """
     with teaching():
-        from darts_assets.commands.finding import find
         from darts_core.auxiliary import AuxiliarySources
+        from darts_core.coregistration.coregister import coregister
         from darts_core.files import write_product
         from darts_core.preprocessing.preprocess import preprocess as verb
         from darts_core.scenes import read_scene
@@ -40,7 +50,8 @@ def preprocess(
 
         def work(folder: SceneFolder) -> str:
             folder.path.mkdir(parents=True, exist_ok=True)
-            made = verb(read_scene(scenes[folder.path]), auxiliary, parameters)
+            raw = read_scene(scenes[folder.path])
+            made = verb(raw if reference is None else coregister(raw, reference), auxiliary, parameters)
             write_product(made, folder.preprocessed, "preprocessed")
             return f"{made.sizes['y']} x {made.sizes['x']} pixels: {', '.join(map(str, made.data_vars))}"
 
@@ -82,8 +93,9 @@ def segment(
         for_each(folders, lambda folder: folder.probabilities("*"), work)
 
 
-def ensemble(paths: list[Path]) -> None:
-    """Mean and spread over the models of a scene: ensemble.tif.
+@with_parameters(EnsembleParameters)
+def ensemble(paths: list[Path], *, parameters: EnsembleParameters) -> None:
+    """Mean, spread and entropy over the models of a scene: ensemble.tif.
 
     PATHS are folders of scenes that `segment` has been through, or folders that hold such.
     """
@@ -93,7 +105,7 @@ def ensemble(paths: list[Path]) -> None:
         from darts_core.files import read_rasters, write_product
 
         def work(folder: SceneFolder) -> str:
-            made = verb(read_rasters(folder.all_probabilities(), "segmentation"))
+            made = verb(read_rasters(folder.all_probabilities(), "segmentation"), parameters)
             write_product(made, folder.ensemble, "ensemble")
             return f"of {', '.join(made.attrs['models'])}"
 
@@ -101,13 +113,22 @@ def ensemble(paths: list[Path]) -> None:
 
 
 @with_parameters(PostprocessParameters)
-def postprocess(paths: list[Path], *, parameters: PostprocessParameters) -> None:
+def postprocess(
+    paths: list[Path],
+    *,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Where no slump can be (water, glaciers): GeoTIFF, VRT or polygons; may be given again"),
+    ] = None,
+    parameters: PostprocessParameters,
+) -> None:
     """Slump or not, where that can be told: segmentation_mask.tif.
 
     PATHS are folders of scenes that have an ensemble.tif, or folders that hold such.
     """
     with teaching():
         folders = scene_folders(paths)
+        from darts_core.exclusions import read_excluded
         from darts_core.files import read_product, write_product
         from darts_core.grids import refine
         from darts_core.postprocessing import postprocess as verb
@@ -115,7 +136,8 @@ def postprocess(paths: list[Path], *, parameters: PostprocessParameters) -> None
         def work(folder: SceneFolder) -> str:
             combined = read_product(folder.need(folder.ensemble, "ensemble"), "ensemble")
             quality = refine(read_product(folder.preprocessed, "preprocessed")["quality_level"], combined)
-            write_product(verb(combined, quality, parameters), folder.mask, "postprocessed")
+            excluded = read_excluded(exclude, combined) if exclude else None
+            write_product(verb(combined, quality, parameters, excluded), folder.mask, "postprocessed")
             made = read_product(folder.mask, "postprocessed")
             return f"{int(made['binarized_segmentation'].sum()):,} pixels of slump"
 
@@ -131,18 +153,82 @@ def vectorize(paths: list[Path]) -> None:
         folders = scene_folders(paths)
         from darts_core.files import read_product
         from darts_core.grids import refine
-        from darts_core.manifests import file_digest
         from darts_core.vectors.files import write_geoparquet
-        from darts_core.vectors.polygons import Origin
         from darts_core.vectors.polygons import vectorize as verb
 
         def work(folder: SceneFolder) -> str:
             mask = read_product(folder.need(folder.mask, "postprocess"), "postprocessed")
             scene = read_product(folder.preprocessed, "preprocessed")
-            models = str(mask.attrs.get("model_digests", "")).split(",")
-            origin = Origin.of(scene.attrs, models, file_digest(folder.mask))
-            frame = verb(mask, origin, refine(scene["quality_level"], mask))
+            frame = verb(mask, _origin(folder, scene, mask), refine(scene["quality_level"], mask))
             write_geoparquet(frame, folder.polygons)
             return f"{len(frame)} slumps, {frame['area_m2'].sum() / 1e4:.2f} ha"
 
         for_each(folders, lambda folder: folder.polygons, work)
+
+
+def export(
+    paths: list[Path],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder that gets the files of all scenes")],
+    format: Annotated[
+        list[Format] | None,
+        typer.Option(help=f"May be given more than once (default: {', '.join(STANDARD)})"),
+    ] = None,
+) -> None:
+    """What was made of a scene as files for others, <out>/<scene>_<what>: rasters, polygons, pictures, a STAC Item.
+
+    PATHS are folders of scenes that have slump_polygons.parquet, or folders that hold such.
+    """
+    with teaching():
+        folders = scene_folders(paths)
+        import geopandas as gpd
+
+        from darts_core.exports import SceneProducts
+        from darts_core.exports import export as verb
+        from darts_core.files import read_product, read_rasters
+
+        def work(folder: SceneFolder) -> str:
+            polygons = gpd.read_parquet(folder.need(folder.polygons, "vectorize"))
+            mask = read_product(folder.need(folder.mask, "postprocess"), "postprocessed")
+            scene = read_product(folder.preprocessed, "preprocessed")
+            models = read_rasters(folder.all_probabilities(), "segmentation")
+            out.mkdir(parents=True, exist_ok=True)
+            written = verb(
+                SceneProducts(_origin(folder, scene, mask), mask, polygons, models, scene), out, format or STANDARD
+            )
+            return ", ".join(path.name for files in written.values() for path in files)
+
+        for_each(folders, lambda _: out, work)
+
+
+def _origin(folder: SceneFolder, scene: Dataset, mask: Dataset) -> Origin:
+    """What the polygons of a scene say of where they come from."""
+    from darts_core.manifests import file_digest
+    from darts_core.vectors.polygons import Origin
+
+    return Origin.of(scene.attrs, str(mask.attrs.get("model_digests", "")).split(","), file_digest(folder.mask))
+
+
+@with_parameters(CoregistrationParameters)
+def coregister(
+    paths: list[str],
+    *,
+    reference: Annotated[str, typer.Option(help="Raster that lies where it should")],
+    parameters: CoregistrationParameters,
+) -> None:
+    """Say how far scenes lie off a reference; `preprocess --reference` moves them.
+
+    PATHS are scenes, folders of scenes or s3:// prefixes.
+    """
+    with teaching():
+        from darts_core.coregistration.coregister import measure_shift
+        from darts_core.scenes import read_scene
+
+        for scene in find(paths).scenes:
+            shift = measure_shift(read_scene(scene), reference, parameters)
+            console.print(
+                f"{scene.key}: {shift.x_m:+.2f} m along x, {shift.y_m:+.2f} m along y ({shift.columns:+.2f} columns, "
+                f"{shift.rows:+.2f} rows), reliability {shift.reliability:.0f} %, {shift.windows} of {shift.compared} "
+                "windows",
+                highlight=False,
+            )

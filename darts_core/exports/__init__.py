@@ -1,7 +1,20 @@
 """The products of one scene as files for others: GIS, a web map, a STAC catalogue."""
 
-from darts_core.exports.export import export
-from darts_core.exports.item import stac_item
-from darts_core.exports.products import STANDARD, ExportError, Format, SceneProducts
+from importlib import import_module
+from typing import Any
 
-__all__ = ["STANDARD", "ExportError", "Format", "SceneProducts", "export", "stac_item"]
+_HOMES = {
+    "STANDARD": "products",
+    "ExportError": "products",
+    "Format": "products",
+    "SceneProducts": "products",
+    "export": "export",
+    "stac_item": "item",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the names of the formats alone must not cost an import of rasterio."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import xarray as xr
-
 from darts_core.errors import DartsError
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import xarray as xr
 
     from darts_core.vectors.polygons import Origin
 
