@@ -43,18 +43,19 @@ class Cache:
             shape: rows and columns of the raster.
         """
         tiles = list(product(_tiles(rows, shape[0]), _tiles(cols, shape[1])))
-        held = {tile: self._load(self._path(identity, bands, *tile), bands, tile) for tile in tiles}
-        missing = [tile for tile, values in held.items() if values is None]
+        held = [self._load(self._path(identity, bands, *tile), bands, tile) for tile in tiles]
+        missing = [tile for tile, values in zip(tiles, held, strict=True) if values is None]
         if missing:
             top, left = (min(tile[axis].start for tile in missing) for axis in (0, 1))
             bottom, right = (max(tile[axis].stop for tile in missing) for axis in (0, 1))
             fresh = read(bands, slice(top, bottom), slice(left, right))
-            for tile in missing:
-                held[tile] = fresh[:, _within(tile[0], top), _within(tile[1], left)]
-                self._store(self._path(identity, bands, *tile), held[tile])
+            for number, tile in enumerate(tiles):
+                if held[number] is None:
+                    held[number] = fresh[:, _within(tile[0], top), _within(tile[1], left)]
+                    self._store(self._path(identity, bands, *tile), held[number])
             self._prune()
         values = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), np.float32)
-        for (of_rows, of_cols), tile_values in held.items():
+        for (of_rows, of_cols), tile_values in zip(tiles, held, strict=True):
             into_rows, from_rows = _overlap(rows, of_rows)
             into_cols, from_cols = _overlap(cols, of_cols)
             values[:, into_rows, into_cols] = tile_values[:, from_rows, from_cols]  # type: ignore[index]

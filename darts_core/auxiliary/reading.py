@@ -135,9 +135,7 @@ def _trend_bands(raster: Raster) -> tuple[int, ...]:
     return bands
 
 
-def _frames(
-    rasters: Sequence[Raster], grid: Grid, what: str, cache: Cache | None
-) -> tuple[tuple[Frame, ...], float]:
+def _frames(rasters: Sequence[Raster], grid: Grid, what: str, cache: Cache | None) -> tuple[tuple[Frame, ...], float]:
     """What the grid needs of the rasters, and the share of it inside their frames."""
     levels = [raster.finest_for(min(step(raster, grid))) for raster in rasters]
     kept = [cache is not None and is_remote(raster.url) for raster in rasters]

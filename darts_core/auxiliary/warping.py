@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from darts_core.grids import Grid
 
 if TYPE_CHECKING:
     from affine import Affine
+    from rasterio.crs import CRS
 
 _TRANSFORM_ERROR = 1e-6
 """Source pixels; GDAL interpolates between exact positions along a row, and 0 is not accepted."""
@@ -36,15 +38,30 @@ class Frame:
         return cls(mosaic, *window(lattice_points(mosaic, grid), steps), steps)
 
     @property
-    def transform(self) -> Affine:
-        """From (column, row) in the frame to the world; longitudes by the turn that has the frame's middle in it."""
+    def place(self) -> tuple[CRS, Affine]:
+        """A CRS, and from (column, row) in the frame to the world in it."""
         from affine import Affine
 
         placed = self.mosaic.transform @ Affine.translation(self.cols.start, self.rows.start)
         if self.mosaic.turn is None:
-            return placed
+            return self.mosaic.crs, placed
+        half = abs(placed.a) * (self.cols.stop - self.cols.start) / 2
         middle = placed.c + placed.a * (self.cols.stop - self.cols.start) / 2
-        return Affine.translation(-360 * np.floor((middle + 180) / 360), 0) @ placed
+        turned = (middle + 180) % 360 - 180
+        if abs(turned) + half <= 180:
+            return self.mosaic.crs, Affine.translation(turned - middle, 0) @ placed
+        return _counted_from_180(self.mosaic.crs), Affine.translation(turned % 360 - 180 - middle, 0) @ placed
+
+
+def _counted_from_180(crs: CRS) -> CRS:
+    """A geographic CRS whose longitudes are 0 at the antimeridian: GDAL knows none beyond it."""
+    from pyproj import CRS as ProjCRS
+    from rasterio.crs import CRS
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on what PROJ's text cannot say, which is nothing of degrees
+        text = ProjCRS.from_user_input(crs).to_proj4()
+    return CRS.from_string(f"{text.replace('+type=crs', '')} +pm=180")
 
 
 def lazily(frames: Sequence[Frame], bands: Sequence[int], grid: Grid, chunks: tuple[tuple[int, ...], ...]) -> Any:
@@ -114,8 +131,6 @@ def _warped(frame: Frame, bands: tuple[int, ...], grid: Grid, part: tuple[slice,
 
 def _geotiff(numbers: np.ndarray) -> bytes:
     """A window in memory, as a file that a VRT can name."""
-    import warnings
-
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -141,9 +156,10 @@ def _placed(frame: Frame, name: str, bands: int, rows: slice, cols: slice) -> st
         "</ComplexSource></VRTRasterBand>"
         for band in range(1, bands + 1)
     )
+    crs, transform = frame.place
     return (
         f'<VRTDataset rasterXSize="{frame.cols.stop - frame.cols.start}" '
-        f'rasterYSize="{frame.rows.stop - frame.rows.start}"><SRS>{escape(frame.mosaic.crs.to_wkt())}</SRS>'
-        f"<GeoTransform>{', '.join(repr(float(part)) for part in frame.transform.to_gdal())}</GeoTransform>"
+        f'rasterYSize="{frame.rows.stop - frame.rows.start}"><SRS>{escape(crs.to_wkt())}</SRS>'
+        f"<GeoTransform>{', '.join(repr(float(part)) for part in transform.to_gdal())}</GeoTransform>"
         f"{layers}</VRTDataset>"
     )

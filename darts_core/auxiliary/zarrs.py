@@ -6,6 +6,7 @@ coordinates of pixel centres.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -114,7 +115,10 @@ def _opened(url: str, storage_options: tuple[tuple[str, Any], ...]) -> xr.Datase
 
     options = dict(storage_options) if "://" in url else None
     try:
-        return xr.open_zarr(url, chunks=None, mask_and_scale=False, decode_coords="all", storage_options=options)
+        with warnings.catch_warnings():
+            # on stores without consolidated metadata, and grid mappings that are missing, which is told as an error
+            warnings.simplefilter("ignore")
+            return xr.open_zarr(url, chunks=None, mask_and_scale=False, decode_coords="all", storage_options=options)
     except Exception as error:
         # what is missing or damaged shows as errors of zarr, xarray, fsspec or the store's client
         raise AuxiliaryError(
