@@ -88,7 +88,8 @@ def check_settings(settings: Settings, store: Store) -> None:
     models.segmenters(store, [])
     models.upscaling(store)
     Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks).resolve()
-    fingerprint(AuxiliaryData(dem=settings.dem, trends=settings.trends).sources())
+    auxiliary = AuxiliaryData(dem=settings.dem, trends=settings.trends, endpoint_url=settings.s3_endpoint)
+    fingerprint(auxiliary.sources())
 
 
 def run_job(

@@ -33,9 +33,10 @@ def preprocessed(
 ) -> dg.MaterializeResult:
     """Surface reflectance, NDVI, relative elevation, slope, tasselled-cap trends, and quality on the scene's grid."""
     from darts_core.auxiliary import fingerprint
+    from darts_core.grids import Grid
     from darts_core.preprocessing.preprocess import preprocess
 
-    sources = auxiliary.sources()
+    sources = auxiliary.sources().for_scene(Grid.of(raw_scene), raw_scene.attrs.get("acquired"))
     return materialize(
         context,
         store.open(),

@@ -127,7 +127,7 @@ def _opened(url: str, storage_options: Mapping[str, Any] | None, level: int | No
     import rasterio
 
     options = {} if level is None else {"OVERVIEW_LEVEL": level}
-    with rasterio.Env(**gdal_options(url, storage_options)):
+    with rasterio.Env(**gdal_options(url, storage_options, changing=True)):
         try:
             dataset = rasterio.open(gdal_path(url), **options)
         except rasterio.errors.RasterioIOError as error:

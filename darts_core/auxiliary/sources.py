@@ -30,9 +30,9 @@ class AuxiliaryError(DartsError):
 class AuxiliarySources:
     """Where the auxiliary data lies; None: that feature is not made.
 
-    A source is what GDAL opens (GeoTIFF, VRT, ``/vsizip/…``) or a Zarr store (``….zarr``), local, http(s) or s3; several
-    tiles of one; a local pattern with ``*``; or ``stac+https://host/collections/<id>`` (``?asset=<key>``), whose Items
-    that touch the scene are taken.
+    A source is what GDAL opens (GeoTIFF, VRT, ``/vsizip/…``) or a Zarr store (``….zarr``), local, http(s) or s3;
+    several tiles of one; a local pattern with ``*``; or ``stac+https://host/collections/<id>`` (``?asset=<key>``),
+    whose Items that touch the scene are taken.
     """
 
     dem: Where | None = None

@@ -132,12 +132,15 @@ def _warped(frame: Frame, bands: tuple[int, ...], grid: Grid, part: tuple[slice,
 def _geotiff(numbers: np.ndarray) -> bytes:
     """A window in memory, as a file that a VRT can name."""
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
+    from affine import Affine
 
     count, height, width = numbers.shape
-    with warnings.catch_warnings(), rasterio.MemoryFile() as memory:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the VRT says where it lies
-        with memory.open(driver="GTiff", count=count, height=height, width=width, dtype="float32") as target:
+    with rasterio.MemoryFile() as memory:
+        # the VRT says where it lies; rasterio warns of a file that lies nowhere
+        nowhere = Affine(1, 0, 0, 0, -1, 0)
+        with memory.open(
+            driver="GTiff", count=count, height=height, width=width, dtype="float32", transform=nowhere
+        ) as target:
             target.write(numbers)
         return bytes(memory.getbuffer())
 

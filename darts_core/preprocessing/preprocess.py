@@ -50,9 +50,9 @@ def preprocess(
         GridError: no CRS; or elevation is asked for in a geographic CRS.
         AuxiliaryError: auxiliary data that cannot be read or does not touch the scene.
     """
-    auxiliary = auxiliary or AuxiliarySources()
     parameters = parameters or PreprocessParameters()
     grid = Grid.of(raw)
+    auxiliary = (auxiliary or AuxiliarySources()).for_scene(grid, raw.attrs.get("acquired"))
     _require_bands(raw)
     raw = _lazy(raw)
     scene = reflectance(raw)

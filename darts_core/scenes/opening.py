@@ -10,7 +10,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from darts_core.scenes.folders import Entry, Folder, LocalFolder, RemoteFolder, ZipFolder, child_url
-from darts_core.scenes.scene import Scene, SceneError
+from darts_core.scenes.itemfolder import ItemFolder
+from darts_core.scenes.scene import CATALOGUE_READER, Scene, SceneError
 
 _READ_AHEAD = 4 * 2**20
 
@@ -76,6 +77,8 @@ def open_scene(scene: Scene, options: Mapping[str, Any] | None) -> Folder:
     Raises:
         SceneError: nothing of the scene is there any more.
     """
+    if scene.reader == CATALOGUE_READER:
+        return ItemFolder.open(scene.url, scene.files, options)
     fs, base = filesystem(scene.base, options)
     if base.lower().endswith(".zip"):
         return open_zip(base, options)
