@@ -88,8 +88,7 @@ def check_settings(settings: Settings, store: Store) -> None:
     models.segmenters(store, [])
     models.upscaling(store)
     Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks).resolve()
-    auxiliary = AuxiliaryData(dem=settings.dem, trends=settings.trends, endpoint_url=settings.s3_endpoint)
-    fingerprint(auxiliary.sources())
+    fingerprint(AuxiliaryData.of(settings).sources())
 
 
 def run_job(

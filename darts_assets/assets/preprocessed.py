@@ -21,7 +21,7 @@ class PreprocessConfig(PreprocessParameters, dg.Config):
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",
-    code_version="1",
+    code_version="2",
     metadata={"contract": "preprocessed"},
 )
 def preprocessed(

@@ -51,8 +51,8 @@ class Cache:
             fresh = read(bands, slice(top, bottom), slice(left, right))
             for number, tile in enumerate(tiles):
                 if held[number] is None:
-                    held[number] = fresh[:, _within(tile[0], top), _within(tile[1], left)]
-                    self._store(self._path(identity, bands, *tile), held[number])
+                    held[number] = values = fresh[:, _within(tile[0], top), _within(tile[1], left)]
+                    self._store(self._path(identity, bands, *tile), values)
             self._prune()
         values = np.empty((len(bands), rows.stop - rows.start, cols.stop - cols.start), np.float32)
         for (of_rows, of_cols), tile_values in zip(tiles, held, strict=True):
@@ -78,7 +78,7 @@ class Cache:
             os.utime(path)
         return values
 
-    def _store(self, path: Path, values: np.ndarray | None) -> None:
+    def _store(self, path: Path, values: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             try:

@@ -36,7 +36,9 @@ def chosen(sources: AuxiliarySources, grid: Grid, acquired: datetime | str | Non
 
 
 def _year(acquired: datetime | str | None) -> int | None:
-    return datetime.fromisoformat(acquired).year if isinstance(acquired, str) else acquired and acquired.year
+    if isinstance(acquired, str):
+        acquired = datetime.fromisoformat(acquired)
+    return None if acquired is None else acquired.year
 
 
 def _resolution(dem: Where, grid: Grid) -> Where:

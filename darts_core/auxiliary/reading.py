@@ -67,7 +67,7 @@ def read_dem(
         raise AuxiliaryError(f"DEM: expected the elevations in the same band of every tile of {', '.join(where)}")
     band = bands.pop()
     frames, coverage = _frames(rasters, grown, "DEM", cache)
-    values = lazily(frames, [band], grown, _grown_chunks(chunks, grid, rows, columns))[0]
+    values = lazily(frames, [band], grown, _grown_chunks(chunks, grid, rows, columns), columns)[0]
     scale, offset = rasters[0].scales[band - 1], rasters[0].offsets[band - 1]
     if (scale, offset) != (1.0, 0.0):
         values = values * np.float32(scale) + np.float32(offset)

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darts_core.auxiliary.mosaic import Mosaic, horizontal, lattice_points, step, window
+from darts_core.auxiliary.strips import TRANSFORM_ERROR, read_strips, strips_around
 from darts_core.grids import Grid
 
 if TYPE_CHECKING:
     from affine import Affine
     from rasterio.crs import CRS
-
-_TRANSFORM_ERROR = 1e-6
-"""Source pixels; GDAL interpolates between exact positions along a row, and 0 is not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,15 @@ def _counted_from_180(crs: CRS) -> CRS:
     return CRS.from_string(f"{text.replace('+type=crs', '')} +pm=180")
 
 
-def lazily(frames: Sequence[Frame], bands: Sequence[int], grid: Grid, chunks: tuple[tuple[int, ...], ...]) -> Any:
+def lazily(
+    frames: Sequence[Frame], bands: Sequence[int], grid: Grid, chunks: tuple[tuple[int, ...], ...], origin: int = 0
+) -> Any:
     """Bands (from 1) on the grid as a dask array, axes (band, y, x), float32, NaN where no mosaic holds data.
 
     Where several mosaics hold data the first is taken. Bilinear; where the target is coarser, averaged by as much.
+
+    Args:
+        origin: column of the grid at which the scene begins, from which strips are counted.
     """
     import dask.array as da
 
@@ -77,13 +80,16 @@ def lazily(frames: Sequence[Frame], bands: Sequence[int], grid: Grid, chunks: tu
         frames=tuple(frames),
         bands=tuple(bands),
         grid=grid,
+        origin=origin,
         chunks=((len(bands),), *chunks),
         dtype=np.float32,
         meta=np.empty((0, 0, 0), np.float32),
     )
 
 
-def _block(frames: tuple[Frame, ...], bands: tuple[int, ...], grid: Grid, block_info: Any = None) -> np.ndarray:
+def _block(
+    frames: tuple[Frame, ...], bands: tuple[int, ...], grid: Grid, origin: int, block_info: Any = None
+) -> np.ndarray:
     _, (top, bottom), (left, right) = block_info[None]["array-location"]
     part = slice(top, bottom), slice(left, right)
     values = np.full((len(bands), bottom - top, right - left), np.nan, np.float32)
@@ -91,18 +97,17 @@ def _block(frames: tuple[Frame, ...], bands: tuple[int, ...], grid: Grid, block_
         missing = np.isnan(values)
         if not missing.any():
             break
-        np.copyto(values, _warped(frame, bands, grid, part), where=missing)
+        np.copyto(values, _warped(frame, bands, grid, part, origin), where=missing)
     return values
 
 
-def _warped(frame: Frame, bands: tuple[int, ...], grid: Grid, part: tuple[slice, slice]) -> np.ndarray:
+def _warped(frame: Frame, bands: tuple[int, ...], grid: Grid, part: tuple[slice, slice], origin: int) -> np.ndarray:
     """One mosaic on some rows and columns of the grid."""
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
-    from rasterio.windows import Window
 
-    points = lattice_points(frame.mosaic, grid, part)
+    points = lattice_points(frame.mosaic, grid, (part[0], strips_around(part[1], grid.width, origin)))
     rows, cols = window(points, frame.steps, (frame.rows, frame.cols))
     numbers = frame.mosaic.read(bands, rows, cols)
     if np.isnan(numbers).all():
@@ -120,13 +125,13 @@ def _warped(frame: Frame, bands: tuple[int, ...], grid: Grid, part: tuple[slice,
             src_nodata=np.nan,
             nodata=np.nan,
             dtype="float32",
-            tolerance=_TRANSFORM_ERROR,
+            tolerance=TRANSFORM_ERROR,
             # GDAL would estimate them anew for every block, and the values would depend on how the scene is cut
             YSCALE=min(1.0, 1 / frame.steps[0]),
             XSCALE=min(1.0, 1 / frame.steps[1]),
         ) as warped,
     ):
-        return warped.read(window=Window.from_slices(*part))
+        return read_strips(warped, list(warped.indexes), *part, origin)
 
 
 def _geotiff(numbers: np.ndarray) -> bytes:
@@ -137,7 +142,7 @@ def _geotiff(numbers: np.ndarray) -> bytes:
     count, height, width = numbers.shape
     with rasterio.MemoryFile() as memory:
         # the VRT says where it lies; rasterio warns of a file that lies nowhere
-        nowhere = Affine(1, 0, 0, 0, -1, 0)
+        nowhere = Affine(1, 0, 1, 0, -1, 1)
         with memory.open(
             driver="GTiff", count=count, height=height, width=width, dtype="float32", transform=nowhere
         ) as target:

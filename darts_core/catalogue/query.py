@@ -74,7 +74,7 @@ def period_of(text: str) -> tuple[datetime, datetime]:
     first, slash, last = text.partition("/")
     try:
         start, end = _span(first)[0], _span(last if slash else first)[1]
-    except (ValueError, TypeError):
+    except ValueError:
         raise CatalogueError(
             f"Expected a period such as 2021, 2021-07, 2021-07-03 or 2021-06-15/2021-09-15, received {text!r}"
         ) from None
@@ -83,7 +83,9 @@ def period_of(text: str) -> tuple[datetime, datetime]:
 
 def _span(text: str) -> tuple[datetime, datetime]:
     found = _DAY.fullmatch(text.strip())
-    year, month, day = (int(part) if part else None for part in found.groups())  # type: ignore[union-attr]
+    if not found:
+        raise ValueError(text)
+    year, month, day = (int(part) if part else None for part in found.groups())
     start = datetime(year, month or 1, day or 1, tzinfo=UTC)  # type: ignore[arg-type]
     final = datetime(start.year, month or 12, day or monthrange(start.year, month or 12)[1], tzinfo=UTC)
     return start, final + timedelta(days=1, microseconds=-1)

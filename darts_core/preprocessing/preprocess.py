@@ -100,7 +100,14 @@ def _terrain(
 
     pixel = grid.metres()
     buffer = max(parameters.dem_buffer_m, *pixel)
-    dem = read_dem(auxiliary.dem, grid, buffer, scene["red"].chunks)
+    dem = read_dem(
+        auxiliary.dem,
+        grid,
+        buffer,
+        scene["red"].chunks,
+        cache=auxiliary.cache,
+        storage_options=auxiliary.storage_options,
+    )
     rows, columns = dem.attrs["buffer_pixels"]
     inner = (slice(rows, rows + grid.height), slice(columns, columns + grid.width))
     row = contracts.VARIABLES["relative_elevation"]
@@ -128,9 +135,15 @@ def _terrain(
 
 def _trends(auxiliary: AuxiliarySources, grid: Grid, scene: xr.Dataset) -> dict[str, xr.DataArray]:
     """tc_brightness, tc_greenness, tc_wetness, or nothing where no trends are configured."""
-    if auxiliary.trends is None:
-        return {}
-    trends = read_trends(auxiliary.trends, grid, scene["red"].chunks)
+    if auxiliary.trends is None or isinstance(auxiliary.trends, Mapping):
+        return {}  # none configured: for_scene has left one source of a mapping
+    trends = read_trends(
+        auxiliary.trends,
+        grid,
+        scene["red"].chunks,
+        cache=auxiliary.cache,
+        storage_options=auxiliary.storage_options,
+    )
     return {
         str(name): xr.DataArray(array.data, coords=scene.coords, dims=contracts.DIMENSIONS, attrs=trends.attrs)
         for name, array in trends.data_vars.items()

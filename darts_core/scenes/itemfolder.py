@@ -1,4 +1,4 @@
-"""The assets of a STAC Item as a folder of files, read where they lie; the hrefs of an Item are hostile until checked."""
+"""The assets of a STAC Item as a folder of files, read where they lie; its hrefs are hostile until checked."""
 
 from __future__ import annotations
 

@@ -35,6 +35,8 @@ class StacServer:
         """Beginning of a path to what is answered instead, once each."""
         self.requests: Counter[str] = Counter()
         """Method and path to how often."""
+        self.bytes_sent = 0
+        """Of files."""
         self.searches: list[dict[str, Any]] = []
         self.url = ""
 
@@ -51,7 +53,7 @@ class StacServer:
             if answers and request.path.startswith(path):
                 return answers.pop(0)()
         if request.path.startswith("/files/"):
-            return self._file(request)
+            return self.answer_file(request.path.removeprefix("/files/"), request.headers.get("Range", ""))
         if request.path == "/api":
             return _json(self._landing())
         if request.path == "/api/search":
@@ -124,16 +126,19 @@ class StacServer:
         own = f"{self.url}/api/collections/{item['collection']}/items/{item['id']}"
         return {**item, "links": [{"rel": "self", "href": own}, {"rel": "root", "href": f"{self.url}/api"}]}
 
-    def _file(self, request: Request) -> Response:
-        path = self.folder / request.path.removeprefix("/files/")
+    def answer_file(self, name: str, wanted: str = "") -> Response:
+        """A file, or a range of its bytes."""
+        path = self.folder / name
         if not path.is_file():
             return Response("not found", 404)
         content = path.read_bytes()
         headers = {"Accept-Ranges": "bytes", "ETag": f'"{hash(content):x}"'}
-        part = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+        part = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
         if not part:
+            self.bytes_sent += len(content)
             return Response(content, 200, headers)
         first, last = int(part[1]), min(int(part[2] or len(content)), len(content) - 1)
+        self.bytes_sent += last + 1 - first
         headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
         return Response(content[first : last + 1], 206, headers)
 
