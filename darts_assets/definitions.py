@@ -31,7 +31,7 @@ defs = dg.Definitions(
     resources={
         "store": store,
         "scenes": SceneSource(url=settings.scenes, endpoint_url=settings.s3_endpoint),
-        "auxiliary": AuxiliaryData(dem=settings.dem, trends=settings.trends),
+        "auxiliary": AuxiliaryData.of(settings),
         "models": ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler),
         "accelerator": Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks),
         "zarr": ZarrIOManager(store=store),

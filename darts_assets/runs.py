@@ -88,7 +88,7 @@ def check_settings(settings: Settings, store: Store) -> None:
     models.segmenters(store, [])
     models.upscaling(store)
     Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks).resolve()
-    fingerprint(AuxiliaryData(dem=settings.dem, trends=settings.trends).sources())
+    fingerprint(AuxiliaryData.of(settings).sources())
 
 
 def run_job(

@@ -6,7 +6,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from darts_core.errors import DartsError
 from resources.accelerator import Launcher
@@ -28,8 +28,27 @@ class Settings(BaseModel):
     products: str = Field("", description="Where products are stored: folder or s3://…; default <home>/products")
     scenes: str = Field("", description="Where scenes arrive: folder or s3://…; default <home>/scenes")
     checkpoints: str = Field("", description="Folder of segmentation checkpoints; default <home>/checkpoints")
-    dem: str | None = Field(None, description="Elevation raster; without it no terrain features")
-    trends: str | None = Field(None, description="Tasselled-cap trend raster; without it no trend features")
+    dem: str | list[str] | None = Field(
+        None,
+        description="Elevation: GeoTIFF, VRT or Zarr, local, http(s) or s3; several, or a pattern with *, are tiles of "
+        "one; {resolution} becomes 2, 10 or 32 by the scene; stac+https://host/collections/<id> takes the Items that "
+        "touch the scene. Without it no terrain features",
+    )
+    trends: str | dict[str, str] | None = Field(
+        None,
+        description="Tasselled-cap trends, likewise; {epoch} becomes 2019, 2020, 2022 or 2024 by the year of the "
+        "scene, or a table has a source for each. Without it no trend features",
+    )
+    auxiliary_cache: str | None = Field(
+        None, description="Folder that keeps what was read of remote elevation and trends; without it nothing is kept"
+    )
+    catalogue: str | None = Field(
+        None, description="Where scenes are searched: the root of a STAC API, or a folder or s3://…; default scenes"
+    )
+    collections: list[str] = Field(
+        ["sentinel-2-l2a"],
+        description="Collections of the STAC API that are searched; commas between in the environment",
+    )
     upscaler: str = Field("bicubic", description="Super-resolution model: built in, or the name of a trained one")
     device: str = Field("auto", description="cpu, cuda, mps, or auto")
     launcher: Launcher = Field(
@@ -37,6 +56,18 @@ class Settings(BaseModel):
     )
     ranks: int = Field(default=1, ge=1, description="Processes that share a scene's shards; needs the launcher local")
     s3_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible service; None for AWS")
+
+    @field_validator("collections", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("trends")
+    @classmethod
+    def _years(cls, value: object) -> object:
+        if isinstance(value, dict) and not (value and all(key.isdigit() and len(key) == 4 for key in value)):
+            raise ValueError(f"expected years as keys, such as 2019 and 2024, received {', '.join(value) or 'none'}")
+        return value
 
     @classmethod
     def load(cls) -> Settings:

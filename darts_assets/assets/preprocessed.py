@@ -55,10 +55,12 @@ def preprocessed(
 ) -> dg.MaterializeResult:
     """Surface reflectance, the features that models ask for (NDVI, relative elevation, …), and quality, on one grid."""
     from darts_core.auxiliary import fingerprint
+    from darts_core.grids import Grid
     from darts_core.preprocessing.features import available
     from darts_core.preprocessing.preprocess import preprocess
 
-    products, sources = store.open(), auxiliary.sources()
+    products = store.open()
+    sources = auxiliary.sources().for_scene(Grid.of(raw_scene), raw_scene.attrs.get("acquired"))
     features = sorted(config.features)
     if not features:
         trained = bool(products.partitions("segmentation_model"))

@@ -1,14 +1,25 @@
-"""Where auxiliary data lies, and how it is opened."""
+"""Where auxiliary data lies, and which of it serves a scene."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from darts_core.errors import DartsError
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
+    from darts_core.auxiliary.cache import Cache
+    from darts_core.grids import Grid
+
+TREND_EPOCHS = (2019, 2020, 2022, 2024)
+"""Last years of the periods that tasselled-cap trends were made of."""
+DEM_RESOLUTIONS = (2, 10, 32)
+"""Metres at which ArcticDEM is published."""
+
+Where: TypeAlias = str | tuple[str, ...]
+"""A raster, or the tiles of one: of two that hold the same place the earlier is taken."""
 
 
 class AuxiliaryError(DartsError):
@@ -17,35 +28,56 @@ class AuxiliaryError(DartsError):
 
 @dataclass(frozen=True, slots=True)
 class AuxiliarySources:
-    """Where the auxiliary data lies; None: that feature is not made."""
+    """Where the auxiliary data lies; None: that feature is not made.
 
-    dem: str | None = None
-    """Elevation in metres, one band, with declared nodata."""
-    trends: str | None = None
-    """Tasselled-cap trends, uint8; band descriptions name the bands."""
-
-
-def open_raster(url: str) -> DatasetReader:
-    """Open a raster that says where it lies.
-
-    Raises:
-        AuxiliaryError: it cannot be opened, or has no CRS.
+    A source is what GDAL opens (GeoTIFF, VRT, ``/vsizip/…``) or a Zarr store (``….zarr``), local, http(s) or s3;
+    several tiles of one; a local pattern with ``*``; or ``stac+https://host/collections/<id>`` (``?asset=<key>``),
+    whose Items that touch the scene are taken.
     """
-    import rasterio
 
-    try:
-        raster = rasterio.open(url)
-    except rasterio.errors.RasterioIOError as error:
-        raise AuxiliaryError(
-            f"Auxiliary raster {url} cannot be opened ({error}). Check the address in the auxiliary resource, "
-            "or set it to null to work without this feature"
-        ) from error
-    if raster.crs is None:
-        raster.close()
-        raise AuxiliaryError(f"Auxiliary raster {url} has no CRS; assign the one it was made in")
-    return raster
+    dem: Where | None = None
+    """Elevation in metres, one band, with declared nodata. ``{resolution}`` in it becomes 2, 10 or 32: the coarsest
+    that is no coarser than the scene's pixels."""
+    trends: Where | Mapping[int, Where] | None = None
+    """Tasselled-cap trends, uint8; band descriptions name the bands. ``{epoch}`` in it becomes the last year of the
+    trends' period, and a mapping has a source for each; see `trend_epoch`."""
+    cache: Cache | None = None
+    """Keeps what was read of remote sources."""
+    storage_options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the filesystem that remote sources lie in, such as ``endpoint_url``."""
+
+    def for_scene(self, grid: Grid, acquired: datetime | str | None) -> AuxiliarySources:
+        """The sources that serve one scene: templates, epochs, patterns, catalogues and tiles settled.
+
+        What is settled already stays as it is.
+
+        Args:
+            acquired: acquisition time (ISO 8601 where text), which the epoch of the trends follows.
+
+        Raises:
+            AuxiliaryError: nothing there that touches the scene, or an epoch is needed and the time is not known.
+        """
+        from darts_core.auxiliary.choosing import chosen
+
+        return chosen(self, grid, acquired)
+
+
+def trend_epoch(year: int, epochs: tuple[int, ...] = TREND_EPOCHS) -> int:
+    """The trends for scenes of a year: the first epoch that does not end before it, else the last."""
+    return min((epoch for epoch in epochs if epoch >= year), default=max(epochs))
+
+
+def dem_resolution(pixel: float, resolutions: tuple[int, ...] = DEM_RESOLUTIONS) -> int:
+    """The coarsest resolution (metres) that is no coarser than a scene's pixels, else the finest."""
+    # a pixel of 9.99 m is one of 10 m
+    return max((metres for metres in resolutions if metres <= pixel * 1.05), default=min(resolutions))
+
+
+def parts_of(where: Where) -> tuple[str, ...]:
+    """The rasters of a source."""
+    return (where,) if isinstance(where, str) else tuple(where)
 
 
 def name_of(url: str) -> str:
     """The last part of a URL."""
-    return url.rsplit("/", 1)[-1]
+    return url.rstrip("/").rsplit("/", 1)[-1]

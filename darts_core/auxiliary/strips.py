@@ -7,6 +7,7 @@ most of the time. Strips that are the same for every cut give the same bits, wit
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 TRANSFORM_ERROR = 1e-4
 """Source pixels that a position may be off: a millimetre of elevation on a slope of 45 degrees and pixels of 10 m."""
 _COLUMNS = 1024
+
+
+def strips_around(cols: slice, width: int, origin: int = 0) -> slice:
+    """The columns of all strips that some columns of a grid lie in; see `read_strips`."""
+    first, last = (cols.start - origin) // _COLUMNS, -((origin - cols.stop) // _COLUMNS)
+    return slice(max(first * _COLUMNS + origin, 0), min(last * _COLUMNS + origin, width))
 
 
 def read_strips(warped: WarpedVRT, bands: list[int], rows: slice, cols: slice, origin: int = 0) -> np.ndarray:
@@ -33,9 +40,9 @@ def read_strips(warped: WarpedVRT, bands: list[int], rows: slice, cols: slice, o
     from rasterio.windows import Window
 
     parts = []
-    for strip in range((cols.start - origin) // _COLUMNS, -((origin - cols.stop) // _COLUMNS)):
-        left = max(strip * _COLUMNS + origin, 0)
-        right = min((strip + 1) * _COLUMNS + origin, warped.width)
+    around = strips_around(cols, warped.width, origin)
+    borders = range(around.start + _COLUMNS - (around.start - origin) % _COLUMNS, around.stop, _COLUMNS)
+    for left, right in pairwise((around.start, *borders, around.stop)):
         values = warped.read(bands, window=Window(left, rows.start, right - left, rows.stop - rows.start))
         parts.append(values[:, :, max(cols.start - left, 0) : cols.stop - left])
     return np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]

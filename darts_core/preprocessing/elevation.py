@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from darts_core import contracts
-from darts_core.auxiliary import read_dem
+from darts_core.auxiliary import AuxiliarySources, read_dem
 from darts_core.grids import Grid
 from darts_core.preprocessing import terrain
 from darts_core.preprocessing.parameters import PreprocessParameters
@@ -48,8 +48,8 @@ class _Feature:
 
 
 def terrain_features(
-    names: Iterable[str],
-    url: str,
+    names: Sequence[str],
+    auxiliary: AuxiliarySources,
     grid: Grid,
     parameters: PreprocessParameters,
     sun: Sun,
@@ -58,27 +58,33 @@ def terrain_features(
     """Features of the elevation, by name. Lazy.
 
     Args:
-        names: one at least of the rows `TERRAIN` of `darts_core.contracts`.
-        url: the DEM; only what lies within the scene and its neighbourhood is read.
+        names: of the rows `TERRAIN` of `darts_core.contracts`.
+        auxiliary: where the DEM lies; only what lies within the scene and its neighbourhood is read.
         grid: the scene's.
         parameters: radii and reaches.
         sun: where the light of the hillshade comes from.
         chunks: the scene's chunk sizes along (y, x).
 
     Returns:
-        float32 arrays without coordinates, axes (y, x), on the scene's grid, each with `data_source` and `coverage`.
+        float32 arrays without coordinates, axes (y, x), on the scene's grid, each with `data_source` and `coverage`;
+        none without names or without a DEM.
 
     Raises:
         AuxiliaryError: a DEM that cannot be read or does not touch the scene.
         GridError: a geographic CRS; or aspect or hillshade on a grid that is not north-up.
     """
+    if not names or auxiliary.dem is None:
+        return {}
     pixel = grid.metres()
     table = _table(pixel, parameters, sun)
     features = {name: table[name] for name in names}
     if any(feature.directed for feature in features.values()):
         require_north_up(grid)
     rows, columns = (max(reach) for reach in zip(*(feature.reach for feature in features.values()), strict=True))
-    dem = read_dem(url, grid, max(rows * pixel[0], columns * pixel[1]), chunks)
+    buffer = max(rows * pixel[0], columns * pixel[1])
+    dem = read_dem(
+        auxiliary.dem, grid, buffer, chunks, cache=auxiliary.cache, storage_options=auxiliary.storage_options
+    )
     attrs = {name: dem.attrs[name] for name in ("data_source", "coverage")}
     return {
         name: xr.DataArray(_blockwise(feature, dem, grid, chunks), dims=contracts.DIMENSIONS, attrs=attrs)

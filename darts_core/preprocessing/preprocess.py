@@ -59,10 +59,10 @@ def preprocess(
         GridError: no CRS; or elevation is asked for in a geographic CRS.
         AuxiliaryError: auxiliary data that cannot be read or does not touch the scene.
     """
-    auxiliary = auxiliary or AuxiliarySources()
     parameters = parameters or PreprocessParameters()
-    features = _features(raw, auxiliary, parameters)
     grid = Grid.of(raw)
+    auxiliary = (auxiliary or AuxiliarySources()).for_scene(grid, raw.attrs.get("acquired"))
+    features = _features(raw, auxiliary, parameters)
     _require_bands(raw, features.read_bands)
     raw = _lazy(raw)
     bands = reflectance(raw, features.read_bands)
@@ -70,10 +70,8 @@ def preprocess(
     valid = valid_mask(scene)
     scene = scene.assign({name: _index(name, bands) for name in features.indices})
     chunks = raw.chunks["y"], raw.chunks["x"]
-    if auxiliary.dem is not None and features.terrain:
-        scene = scene.assign(terrain_features(features.terrain, auxiliary.dem, grid, parameters, Sun.of(raw), chunks))
-    if auxiliary.trends is not None and features.trends:
-        scene = scene.assign(_trends(features.trends, auxiliary.trends, grid, chunks))
+    scene = scene.assign(terrain_features(features.terrain, auxiliary, grid, parameters, Sun.of(raw), chunks))
+    scene = scene.assign(_trends(features.trends, auxiliary, grid, chunks))
     level = quality_level(raw, valid)
     scene = scene.assign(valid_data_mask=valid, quality_level=level, quality_data_mask=quality_mask(level))
     return _described(scene, raw)
@@ -130,10 +128,14 @@ def _require_bands(raw: xr.Dataset, names: tuple[str, ...]) -> None:
 
 
 def _trends(
-    names: tuple[str, ...], url: str, grid: Grid, chunks: tuple[tuple[int, ...], ...]
+    names: tuple[str, ...], auxiliary: AuxiliarySources, grid: Grid, chunks: tuple[tuple[int, ...], ...]
 ) -> dict[str, xr.DataArray]:
     """These of tc_brightness, tc_greenness and tc_wetness."""
-    trends = read_trends(url, grid, chunks)
+    if not names or auxiliary.trends is None or isinstance(auxiliary.trends, Mapping):
+        return {}  # for_scene has left one source of a mapping
+    trends = read_trends(
+        auxiliary.trends, grid, chunks, cache=auxiliary.cache, storage_options=auxiliary.storage_options
+    )
     return {name: xr.DataArray(trends[name].data, dims=contracts.DIMENSIONS, attrs=trends.attrs) for name in names}
 
 

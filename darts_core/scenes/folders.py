@@ -18,6 +18,7 @@ from typing import Any
 
 import fsspec
 
+from darts_core.remote import RemoteFile
 from darts_core.scenes.scene import SceneError, is_tiff
 
 _LARGEST_DOCUMENT = 32 * 2**20
@@ -56,6 +57,10 @@ class Folder(ABC):
     def named(self, name: str) -> str:
         """How an error names a file of this folder."""
         return child_url(self.url, name)
+
+    def href(self, name: str) -> str:
+        """Where a file lies, for the Item that describes the scene: relative to this folder, or the whole URL."""
+        return f"./{name}"
 
     def paths_of(self, base_name: str) -> list[str]:
         """Every file with this name, in whichever folder."""
@@ -105,8 +110,9 @@ class Folder(ABC):
         return self._documents[name]
 
     @abstractmethod
-    def local(self, names: Iterable[str]) -> dict[str, Path]:
-        """The files on this machine, where they are or as copies that live until `close` or the process ends."""
+    def local(self, names: Iterable[str]) -> Mapping[str, Path | RemoteFile]:
+        """The files as rasters are opened: on this machine, where they are or as copies that live until `close` or the
+        process ends; or remote ones that are read by windows."""
 
     @abstractmethod
     def close(self) -> None:

@@ -62,7 +62,7 @@ def describe(folder: Folder, candidate: str) -> Scene:
     files = [document, *dict.fromkeys(asset.file for asset in assets)]
     url, relative = folder.place(smallest_home(reflectance, files), files)
     return Scene(
-        url, "geotiff", item_id, _tile(item_id, properties), parse_utc(time, where), _sensor(properties), relative
+        url, "geotiff", item_id, tile_of(item_id, properties), parse_utc(time, where), sensor_of(properties), relative
     )
 
 
@@ -76,7 +76,7 @@ def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[s
     document = scene.files[0]
     item = folder.read_json(document)
     where = folder.named(document)
-    if not _is_item(item):
+    if not is_item(item):
         raise SceneError(f"{where} is no STAC Item any more. Find the scene again")
     assets = _assets(item, document, where)
     layers, quality = _layers(assets, where)
@@ -88,7 +88,7 @@ def plan(folder: Folder, scene: Scene, resolution: int | None, bands: Sequence[s
         choose(scene, layers, bands),
         quality,
         str(level or "unknown"),
-        {asset.file: tuple(_label(band) for band in asset.bands) for asset in assets},
+        {asset.file: tuple(label_of(band) for band in asset.bands) for asset in assets},
         kept,
     )
 
@@ -99,7 +99,7 @@ def _find_item(folder: Folder, candidate: str) -> str:
     prefix = f"{home}/" if home else ""
     own = f"{prefix}{base.rpartition('.')[0]}.json"
     if own in folder.entries:
-        if not _is_item(folder.read_json(own)):
+        if not is_item(folder.read_json(own)):
             raise SceneError(f"{folder.named(own)} is not a STAC Item (a GeoJSON Feature with stac_version)")
         if not _names(folder, own, candidate):
             raise SceneError(f"{folder.named(own)} has no asset whose href is {base!r}")
@@ -115,7 +115,8 @@ def _items(folder: Folder, candidate: str) -> Iterator[str]:
             yield name
 
 
-def _is_item(document: object) -> bool:
+def is_item(document: object) -> bool:
+    """Whether a JSON document is a STAC Item, by its shape."""
     return (
         isinstance(document, dict)
         and document.get("type") == "Feature"
@@ -128,7 +129,7 @@ def _is_item(document: object) -> bool:
 def _is_readable_item(folder: Folder, name: str) -> bool:
     # a broken document beside a GeoTIFF need not be about it
     try:
-        return _is_item(folder.read_json(name))
+        return is_item(folder.read_json(name))
     except SceneError:
         return False
 
@@ -147,7 +148,7 @@ def _assets(item: Mapping[str, Any], document: str, where: str) -> list[_Asset]:
     """
     assets = []
     for key, asset in item["assets"].items():
-        bands = _bands(asset, key, where)
+        bands = bands_of(asset, key, where)
         if not bands:
             continue
         href = posixpath.normpath(str(asset.get("href")))
@@ -159,7 +160,7 @@ def _assets(item: Mapping[str, Any], document: str, where: str) -> list[_Asset]:
     return assets
 
 
-def _bands(asset: object, key: str, where: str) -> tuple[Mapping[str, Any], ...]:
+def bands_of(asset: object, key: str, where: str) -> tuple[Mapping[str, Any], ...]:
     """One mapping a band, with the keys of STAC 1.1 less their prefixes: name, common_name, scale, offset, nodata."""
     if not isinstance(asset, dict):
         raise SceneError(f"{where}: asset {key!r} is not an object")
@@ -184,7 +185,8 @@ def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix("eo:").removeprefix("raster:"): value for name, value in fields.items()}
 
 
-def _label(band: Mapping[str, Any]) -> str:
+def label_of(band: Mapping[str, Any]) -> str:
+    """Common name of a band, else its own."""
     return str(band.get("common_name") or band.get("name") or "unnamed")
 
 
@@ -192,11 +194,11 @@ def _layers(assets: Sequence[_Asset], where: str) -> tuple[list[Layer], tuple[Qu
     all_bands = [(asset, number, band) for asset in assets for number, band in enumerate(asset.bands, start=1)]
     quality = {name: (asset, number) for asset, number, band in reversed(all_bands) if (name := _quality(asset, band))}
     reflective = [row for row in all_bands if _quality(row[0], row[2]) is None]
-    shared_names = Counter(_label(band) for _, _, band in reflective)
+    shared_names = Counter(label_of(band) for _, _, band in reflective)
     layers = []
     for asset, number, band in reflective:
         # where two bands share a common name (rededge), their own names tell them apart
-        name = str(band.get("name") or "") if shared_names[_label(band)] > 1 else _label(band)
+        name = str(band.get("name") or "") if shared_names[label_of(band)] > 1 else label_of(band)
         if not _NAME.fullmatch(name):
             raise SceneError(f"{where}: asset {asset.key!r}: band {number} has no usable name ({name!r})")
         layers.append(
@@ -243,7 +245,8 @@ def _number(value: object, field: str, where: str) -> float | None:
         raise SceneError(f"{where}: expected a number as {field}, received {value!r}") from None
 
 
-def _tile(item_id: str, properties: Mapping[str, Any]) -> str:
+def tile_of(item_id: str, properties: Mapping[str, Any]) -> str:
+    """The place that an Item is of, by its grid code, its MGRS tile, or its identifier."""
     code = str(properties.get("grid:code") or properties.get("s2:mgrs_tile") or "")
     if code:
         mgrs = _MGRS.fullmatch(code)
@@ -257,7 +260,8 @@ def _tile(item_id: str, properties: Mapping[str, Any]) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", item_id).strip("-.")
 
 
-def _sensor(properties: Mapping[str, Any]) -> str:
+def sensor_of(properties: Mapping[str, Any]) -> str:
+    """Short name of an Item's platform."""
     platform = str(properties.get("platform") or properties.get("constellation") or "unknown")
     sentinel2 = _SENTINEL2.fullmatch(platform)
     return f"S2{sentinel2[1].upper()}" if sentinel2 else re.sub(r"\s+", "-", platform.strip().lower())

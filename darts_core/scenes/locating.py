@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from darts_core.grids import Grid
-from darts_core.scenes import geotiff, landsat, planet, sentinel2
+from darts_core.remote import RemoteFile
+from darts_core.scenes import geotiff, items, landsat, planet, sentinel2
 from darts_core.scenes.folders import Folder
 from darts_core.scenes.opening import open_scene
 from darts_core.scenes.plan import Layer, Plan, choose_quality
@@ -19,7 +20,13 @@ from darts_core.scenes.rasters import Raster, open_raster
 from darts_core.scenes.scene import Scene, SceneError
 
 _PLAN: Mapping[str, Callable[[Folder, Scene, int | None, Sequence[str] | None], Plan]] = MappingProxyType(
-    {"sentinel2": sentinel2.plan, "landsat": landsat.plan, "planet": planet.plan, "geotiff": geotiff.plan}
+    {
+        "sentinel2": sentinel2.plan,
+        "landsat": landsat.plan,
+        "planet": planet.plan,
+        "geotiff": geotiff.plan,
+        "stac": items.plan,
+    }
 )
 
 
@@ -91,7 +98,7 @@ def open_located(folder: Folder, plan: Plan, *, sidecars: bool = False) -> Locat
     return Located(plan, rasters, grid, folder)
 
 
-def _open(folder: Folder, plan: Plan, file: str, path: Path, sidecars: bool) -> Raster:
+def _open(folder: Folder, plan: Plan, file: str, path: Path | RemoteFile, sidecars: bool) -> Raster:
     raster = open_raster(path, folder.named(file), sidecars=sidecars)
     names = plan.file_bands.get(file)
     if names is not None and raster.count != len(names):
@@ -182,3 +189,16 @@ def _holds(dtype: str, number: float) -> bool:
         return True
     limits = np.iinfo(dtype)
     return bool(np.isfinite(number) and float(number).is_integer() and limits.min <= number <= limits.max)
+
+
+def properties_of(scene: Scene, storage_options: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """What the metadata of a scene says of it, as properties of a STAC Item; no raster is opened.
+
+    Raises:
+        SceneError: the scene is gone, or its metadata cannot be read.
+    """
+    folder = open_scene(scene, storage_options)
+    try:
+        return _PLAN[scene.reader](folder, scene, None, None).properties
+    finally:
+        folder.close()

@@ -11,7 +11,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from darts_core.scenes.archives import ArchiveFolder, TarFolder, ZipFolder
 from darts_core.scenes.folders import Entry, Folder, LocalFolder, RemoteFolder, child_url
-from darts_core.scenes.scene import Scene, SceneError, is_archive
+from darts_core.scenes.itemfolder import ItemFolder
+from darts_core.scenes.scene import CATALOGUE_READER, Scene, SceneError, is_archive
 
 _READ_AHEAD = 4 * 2**20
 
@@ -78,6 +79,8 @@ def open_scene(scene: Scene, options: Mapping[str, Any] | None) -> Folder:
     Raises:
         SceneError: nothing of the scene is there any more.
     """
+    if scene.reader == CATALOGUE_READER:
+        return ItemFolder.open(scene.url, scene.files, options)
     fs, base = filesystem(scene.base, options)
     if is_archive(base):
         return open_archive(base, options)

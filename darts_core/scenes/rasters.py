@@ -17,6 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from darts_core.grids import Grid
+from darts_core.remote import RemoteFile, gdal_path
 from darts_core.scenes.scene import SceneError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _END_OF_CODESTREAM = b"\xff\xd9"
 class Raster:
     """A raster file that was found whole."""
 
-    path: Path
+    path: Path | RemoteFile
     label: str
     """How errors name it."""
     grid: Grid
@@ -68,7 +69,7 @@ class Raster:
         return (self.scales[band - 1], self.offsets[band - 1]) != (1.0, 0.0)
 
 
-def open_raster(path: Path, label: str, *, sidecars: bool = False) -> Raster:
+def open_raster(path: Path | RemoteFile, label: str, *, sidecars: bool = False) -> Raster:
     """Inspect a raster file; no pixel is read. A .tif, .tiff or .jp2 must be what its suffix says.
 
     Raises:
@@ -83,7 +84,7 @@ def open_raster(path: Path, label: str, *, sidecars: bool = False) -> Raster:
         raise SceneError(f"{label} cannot be read, it may be truncated: {error}. Deliver it again") from error
 
 
-def _inspected(source: DatasetReader, path: Path, label: str, sidecars: bool) -> Raster:
+def _inspected(source: DatasetReader, path: Path | RemoteFile, label: str, sidecars: bool) -> Raster:
     if source.count == 0:
         raise SceneError(f"{label} holds no bands of its own. Name one of the rasters in it, or convert it")
     if source.crs is None:
@@ -119,25 +120,30 @@ def _kept(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _opened(path: Path, sidecars: bool) -> Iterator[DatasetReader]:
+def _opened(path: Path | RemoteFile, sidecars: bool) -> Iterator[DatasetReader]:
     """Open with the driver of the file's suffix, where it is one of the usual ones."""
     # a .tif that is a VRT inside would otherwise open any file it names
     driver = _DRIVERS.get(path.suffix.lower())
+    if isinstance(path, RemoteFile):
+        with (
+            rasterio.Env(**path.options),
+            rasterio.open(gdal_path(path.url), driver=driver or "GTiff") as source,
+        ):
+            yield source
+        return
     options = {} if sidecars else {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     with rasterio.Env(**options), rasterio.open(path, driver=driver) as source:
         yield source
 
 
-def _check_whole(source: DatasetReader, path: Path, label: str) -> None:
-    if source.driver == "JP2OpenJPEG":
+def _check_whole(source: DatasetReader, path: Path | RemoteFile, label: str) -> None:
+    size = path.size if isinstance(path, RemoteFile) else path.stat().st_size
+    if isinstance(path, Path) and source.driver == "JP2OpenJPEG":
         whole = _jp2_is_whole(path)
     else:
-        size = path.stat().st_size
         whole = all(end <= size for end in _block_ends(source))
     if not whole:
-        raise SceneError(
-            f"{label} is truncated: {path.stat().st_size} bytes do not hold all of its blocks. Deliver it again"
-        )
+        raise SceneError(f"{label} is truncated: {size} bytes do not hold all of its blocks. Deliver it again")
 
 
 def _jp2_is_whole(path: Path) -> bool:

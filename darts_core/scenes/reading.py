@@ -71,7 +71,8 @@ def _assemble(scene: Scene, located: Located, chunk: int) -> xr.Dataset:
     variables = _reflectance(plan.layers, rasters, chunk)
     for layer in plan.quality:
         variables[layer.name] = _classes(layer, rasters[layer.file], grid, chunk)
-    item = stac_item(scene, grid, plan.properties, _band_facts(plan.layers, variables))
+    facts = {located.folder.href(file): said for file, said in _band_facts(plan.layers, variables).items()}
+    item = stac_item(scene, grid, plan.properties, facts)
     attrs = {**scene_attributes(scene, plan), "stac_item": item}
     return xr.Dataset(variables, grid.coordinates(), attrs).chunk(
         dict(zip(("y", "x"), rasters[plan.layers[0].file].blocks_of(chunk, chunk), strict=True))

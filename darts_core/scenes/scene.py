@@ -12,6 +12,8 @@ from darts_core.errors import DartsError
 
 READERS = ("sentinel2", "landsat", "planet", "geotiff")
 """Names of the readers, in the order in which they are asked."""
+CATALOGUE_READER = "stac"
+"""The reader of scenes that a catalogue names; their files lie elsewhere, and no folder is searched for them."""
 
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 _LONGEST_KEY = 100
@@ -31,9 +33,10 @@ class Scene:
     """
 
     url: str
-    """Folder, archive (zip, tar) or GeoTIFF: a local path or ``s3://…``."""
+    """Folder, archive (zip, tar) or GeoTIFF: a local path or ``s3://…``; of a scene in a catalogue, its STAC Item, also
+    http(s)."""
     reader: str
-    """One of `READERS`."""
+    """One of `READERS`, or `CATALOGUE_READER`."""
     product_id: str
     """The deliverer's name of the product."""
     tile: str
@@ -46,8 +49,10 @@ class Scene:
     """What reading may need, relative to `base`; what delivered metadata names counts, on disk or not."""
 
     def __post_init__(self) -> None:
-        if self.reader not in READERS:
-            raise SceneError(f"{self.url}: no reader {self.reader!r}; expected one of {', '.join(READERS)}")
+        if self.reader not in (*READERS, CATALOGUE_READER):
+            raise SceneError(
+                f"{self.url}: no reader {self.reader!r}; expected one of {', '.join((*READERS, CATALOGUE_READER))}"
+            )
         if self.acquired.utcoffset() != timedelta(0):
             raise SceneError(f"{self.url}: expected an acquisition time in UTC, received {self.acquired!r}")
         for what, text in (("tile", self.tile), ("sensor", self.sensor)):

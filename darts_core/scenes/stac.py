@@ -33,11 +33,11 @@ def stac_item(
     properties: Mapping[str, Any],
     bands: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """A STAC 1.1 Item as a JSON object; hrefs are relative to the scene's base.
+    """A STAC 1.1 Item as a JSON object.
 
     Args:
         properties: beyond those that follow from the scene and its grid.
-        bands: file to what is known about each band that was read from it.
+        bands: href to what is known about each band that was read from it.
     """
     geometry, bbox = footprint(grid)
     code = grid.crs.to_authority()
@@ -57,11 +57,9 @@ def stac_item(
         {**properties, **own},
         stac_extensions=list(_EXTENSIONS),
     )
-    for file, described in bands.items():
-        media_type = _MEDIA_TYPES.get(posixpath.splitext(file)[1].lower(), pystac.MediaType.GEOTIFF)
-        asset = pystac.Asset(
-            f"./{file}", media_type=media_type, roles=["data"], extra_fields={"bands": list(described)}
-        )
+    for href, described in bands.items():
+        media_type = _MEDIA_TYPES.get(posixpath.splitext(href)[1].lower(), pystac.MediaType.GEOTIFF)
+        asset = pystac.Asset(href, media_type=media_type, roles=["data"], extra_fields={"bands": list(described)})
         item.add_asset("_".join(str(band["name"]) for band in described), asset)
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 

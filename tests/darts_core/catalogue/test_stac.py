@@ -1,0 +1,194 @@
+"""Searching a STAC API: what is asked, what comes, and what a server may do wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import requests
+from support.stac_server import StacServer, cut, slow, unavailable
+from werkzeug.wrappers import Response
+
+from darts_core.auxiliary import AuxiliaryError, AuxiliarySources
+from darts_core.catalogue import CatalogueError, Query, area_of, clearest, open_catalogue, period_of
+from darts_core.catalogue.mgrs import tile_grid
+
+Add = Callable[..., dict]
+
+
+def keys(server: StacServer, *collections: str, **asked) -> list[str]:  # type: ignore[no-untyped-def]
+    answer = open_catalogue(f"{server.url}/api", collections).search(Query(**asked))
+    assert not answer.refusals
+    return [found.scene.key for found in answer.found]
+
+
+EXTENSIONS = [(), ("item-search#query",), ("item-search#filter",)]
+
+
+@pytest.mark.parametrize("extensions", EXTENSIONS)
+@pytest.mark.parametrize("queryables", [(), ("grid:code",)])
+def test_tile_dates_and_limits_are_held_whatever_the_server_can_be_asked(
+    server: StacServer, add_sentinel2: Add, extensions: tuple, queryables: tuple
+) -> None:
+    server.extensions, server.queryables = extensions, queryables
+    for day, cloud in (("2021-07-01", 5), ("2021-07-11", 60), ("2021-08-01", 20), ("2021-08-11", None)):
+        add_sentinel2(day=day, cloud=cloud)
+    add_sentinel2("T08WMB", day="2021-07-02")
+    found = keys(server, "sentinel-2-l2a", tiles=("08WMA",), max_cloud=30)
+    assert found == ["T08WMA_20210701T210019_S2A", "T08WMA_20210801T210019_S2A"]
+    start, end = period_of("2021-07")
+    assert len(keys(server, "sentinel-2-l2a", tiles=("08WMA",), start=start, end=end)) == 2
+    assert len(keys(server, tiles=("08WMA", "8WMB"))) == 5, "all pages are read"
+    asked = server.searches[0]
+    if extensions:
+        said = str(asked.get("query") or asked.get("filter"))
+        assert "eo:cloud_cover" in said
+        assert ("MGRS-8WMA" in said) == bool(queryables)
+
+
+def test_snow_area_and_collections(server: StacServer, add_sentinel2: Add, add_landsat: Add) -> None:
+    add_sentinel2(**{"s2:snow_ice_percentage": 40})
+    add_sentinel2("T29UNU", day="2021-08-02", **{"s2:snow_ice_percentage": 1})
+    add_landsat()
+    assert keys(server, max_snow=10) == ["T29UNU_20210802T210019_S2A"]
+    assert len(keys(server, area=area_of("-135.9,67.9,-135.8,68"))) == 2
+    (landsat,) = keys(server, "landsat-c2-l2")
+    assert landsat.endswith("_20210821T201100_landsat-8")
+
+
+def test_the_clearest_of_what_was_found(server: StacServer, add_sentinel2: Add) -> None:
+    for day, cloud in (("2021-07-01", 70), ("2021-07-11", 6), ("2021-08-01", 90)):
+        add_sentinel2(day=day, cloud=cloud)
+    answer = open_catalogue(f"{server.url}/api").search(Query())
+    assert [one.cloud for one in clearest(answer.found)] == [6]
+    assert [one.cloud for one in clearest(answer.found, "month")] == [6, 90]
+
+
+def test_a_busy_server_and_a_cut_answer_are_asked_again(server: StacServer, add_sentinel2: Add) -> None:
+    add_sentinel2()
+    server.fail("/api/search", unavailable, cut, unavailable)
+    assert len(keys(server)) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda: Response("<html>hello</html>", 200), "does not answer as a STAC API"),
+        (lambda: Response("no", 403), "does not answer as a STAC API"),
+        (lambda: Response('{"type": "Catalog", "id": "x", "stac_version": "1.0.0"', 200), "does not answer"),
+    ],
+)
+def test_a_server_that_is_no_stac_api_is_named(server: StacServer, answer, said: str) -> None:  # type: ignore[no-untyped-def]
+    server.fail("/api", answer)
+    with pytest.raises(CatalogueError, match=rf"{server.url}/api {said}.*Check the address"):
+        keys(server)
+
+
+def test_an_unreachable_or_silent_server_is_named(
+    server: StacServer, add_sentinel2: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CatalogueError, match=r"127\.0\.0\.1:9/api does not answer"):
+        open_catalogue("http://127.0.0.1:9/api").search(Query())
+    add_sentinel2()
+    monkeypatch.setattr("darts_core.catalogue.api.TIMEOUT", 0.2)
+    server.fail("/api/search", *[slow(0.6)] * 9)
+    with pytest.raises(CatalogueError, match="does not answer"):
+        keys(server)
+
+
+def test_more_than_the_limit_is_an_error_and_not_a_part(server: StacServer, add_sentinel2: Add) -> None:
+    for day in range(1, 6):
+        add_sentinel2(day=f"2021-07-0{day}")
+    with pytest.raises(CatalogueError, match="more than 3 scenes"):
+        keys(server, limit=3)
+    assert len(keys(server, limit=5)) == 5
+
+
+def test_a_next_page_on_another_host_is_not_followed(
+    server: StacServer, add_sentinel2: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_sentinel2()
+    page = {
+        "type": "FeatureCollection",
+        "features": [server.items[0]],
+        "links": [{"rel": "next", "href": "http://169.254.169.254/latest/meta-data", "method": "GET"}],
+    }
+    server.fail("/api/search", lambda: Response(json.dumps(page), 200))
+    with pytest.raises(CatalogueError, match=r"169\.254\.169\.254.*not followed"):
+        keys(server)
+
+
+def test_an_item_that_is_no_scene_is_refused_by_name_and_the_others_are_found(
+    server: StacServer, add_sentinel2: Add
+) -> None:
+    add_sentinel2()
+    add_sentinel2(day="2021-08-22")["assets"] = {"thumbnail": {"href": "t.jpg", "type": "image/jpeg"}}
+    answer = open_catalogue(f"{server.url}/api").search(Query())
+    assert len(answer.found) == 1
+    assert "describes no band of reflectance" in answer.refusals[0].reasons["stac"]
+
+
+def _dem(server: StacServer, name: str, west: float, value: float, **properties) -> None:  # type: ignore[no-untyped-def]
+    import rasterio
+    import shapely
+    from affine import Affine
+    from shapely.geometry import mapping
+
+    profile = {"crs": "EPSG:4326", "transform": Affine(0.01, 0, west, 0, -0.01, 69), "nodata": -9999}
+    with rasterio.open(
+        server.folder / f"{name}.tif", "w", "GTiff", width=150, height=300, count=1, dtype="float32", **profile
+    ) as raster:
+        raster.write(np.full((300, 150), value, "float32"), 1)
+    server.items.append(
+        {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": name,
+            "collection": "dem",
+            "geometry": mapping(shapely.box(west, 66, west + 1.5, 69)),
+            "links": [],
+            "properties": {"datetime": "2021-01-01T00:00:00Z", **properties},
+            "assets": {"data": {"href": f"{server.url}/files/{name}.tif", "type": "image/tiff", "roles": ["data"]}},
+        }
+    )
+
+
+def test_the_tiles_of_a_dem_are_found_in_a_collection(server: StacServer) -> None:
+    from darts_core.auxiliary import read_dem
+    from darts_core.grids import Grid
+
+    tile = tile_grid("T08WMA")
+    for number, west in enumerate((-138.0, -136.5, -135.0, -20.0)):
+        _dem(server, f"tile-{number}", west, 100.0 + number)
+    sources = AuxiliarySources(dem=f"stac+{server.url}/api/collections/dem")
+    grid = Grid(tile.crs, type(tile.transform)(1098, 0, tile.transform.c, 0, -1098, tile.transform.f), 100, 100)
+    settled = sources.for_scene(grid, None)
+    assert settled.dem is not None
+    assert {url.rsplit("/", 1)[1] for url in settled.dem} == {"tile-0.tif", "tile-1.tif", "tile-2.tif"}
+    assert {101.0, 102.0} <= set(np.unique(read_dem(settled.dem, grid).values))
+    with pytest.raises(AuxiliaryError, match="nothing in the collection dem"):
+        sources.for_scene(Grid(tile.crs, type(tile.transform)(10, 0, 5e5, 0, -10, 1e6), 9, 9), None)
+    with pytest.raises(AuxiliaryError, match="has no asset 'height'; it has data"):
+        AuxiliarySources(dem=f"stac+{server.url}/api/collections/dem?asset=height").for_scene(grid, None)
+
+
+def test_the_trends_of_an_epoch_are_found_in_a_collection(server: StacServer) -> None:
+    from darts_core.grids import Grid
+
+    tile = tile_grid("T08WMA")
+    grid = Grid(tile.crs, type(tile.transform)(10, 0, tile.transform.c, 0, -10, tile.transform.f), 100, 100)
+    for epoch in (2019, 2022):
+        _dem(server, f"tcvis-{epoch}", -138.0, 1.0, end_datetime=f"{epoch}-12-31T00:00:00Z")
+    sources = AuxiliarySources(trends=f"stac+{server.url}/api/collections/dem")
+    for year, epoch in ((2017, 2019), (2020, 2022), (2025, 2022)):
+        settled = sources.for_scene(grid, datetime(year, 7, 1, tzinfo=UTC))
+        assert settled.trends == f"{server.url}/files/tcvis-{epoch}.tif"
+
+
+def test_the_server_of_these_tests_answers_ranges(server: StacServer) -> None:
+    (server.folder / "a.bin").write_bytes(bytes(range(100)))
+    answer = requests.get(f"{server.url}/files/a.bin", headers={"Range": "bytes=10-19"}, timeout=5)
+    assert (answer.status_code, answer.content) == (206, bytes(range(10, 20)))
