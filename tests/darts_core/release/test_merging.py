@@ -8,15 +8,15 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pystac
 import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import LineString, MultiPolygon, Point, Polygon, box
 
-from darts_core.vectors.files import ReleaseFileError, collection, write_geopackage, write_geoparquet
-from darts_core.vectors.release import MATCH_SHARE, ReleaseError, clean_polygons, merge_scenes
+from darts_core.release import ReleaseError, ReleaseParameters, merge_scenes
+from darts_core.vectors.cleaning import clean_polygons
+from darts_core.vectors.files import write_geopackage, write_geoparquet
 from darts_core.vectors.schema import RELEASE_SCHEMA, SLUMP_SCHEMA, SchemaError, frame_of
 
 
@@ -59,6 +59,9 @@ def test_a_slump_seen_twice_is_one_with_two_observations() -> None:
     assert slump.geometry.area == pytest.approx(150 * 100)
 
 
+MATCH_SHARE = ReleaseParameters().match_share
+
+
 @pytest.mark.parametrize(
     ("shift", "count"), [(100 * (1 - MATCH_SHARE) - 1, 1), (100 * (1 - MATCH_SHARE) + 1, 2), (100, 2)]
 )
@@ -70,7 +73,7 @@ def test_a_tenth_of_the_smaller_one_makes_a_match(shift: float, count: int) -> N
 def test_neighbours_of_one_scene_stay_apart_until_another_scene_joins_them() -> None:
     two = scene("a", [square(0), square(100)])
     assert len(merge_scenes([two])) == 2
-    joined = merge_scenes([two, scene("b", [square(50)])])
+    joined = merge_scenes([two, scene("b", [square(50)], "2021-08-01")])
     assert joined["observations"].tolist() == [2]
     assert joined["sources"].tolist() == ["a-0,a-1,b-0"]
 
@@ -108,6 +111,28 @@ def test_releasing_a_release_of_one_scene_changes_no_geometry() -> None:
     assert released["id"].tolist() == ["a-0", "a-1"]
 
 
+def test_neighbouring_tiles_of_one_datatake_are_one_observation() -> None:
+    tiles = [
+        scene("a", [square(0)], "2021-07-01T21:00:19Z"),
+        scene("b", [square(50)], "2021-07-01T21:00:34Z"),
+        scene("c", [square(0, side=150)], "2021-07-01T21:00:19Z", sensor="PS"),
+    ]
+    one = merge_scenes(tiles[:2])
+    assert one["observations"].tolist() == [1]
+    assert one["scenes"].tolist() == ["a,b"]
+    # what both tiles show counts once: together they show all of the slump
+    assert one["agreement"].tolist() == pytest.approx([1.0])
+    two = merge_scenes(tiles)
+    assert two["observations"].tolist() == [2]
+    assert two["agreement"][0] == pytest.approx((15_000 + 22_500) / (2 * 22_500))
+
+
+@pytest.mark.parametrize(("second", "looks"), [("21:09:59", 1), ("21:10:00", 2), ("22:40:00", 2)])
+def test_what_is_ten_minutes_apart_is_another_look(second: str, looks: int) -> None:
+    frames = [scene("a", [square(0)], "2021-07-01T21:00:00Z"), scene("b", [square(0)], f"2021-07-01T{second}Z")]
+    assert merge_scenes(frames)["observations"].tolist() == [looks]
+
+
 def test_scenes_of_two_zones_meet_across_their_border() -> None:
     place = gpd.GeoSeries([Point(-138, 69)], crs=4326)
     west, east = (place.to_crs(crs).buffer(200) for crs in (32607, 32608))
@@ -122,7 +147,9 @@ def test_scenes_of_two_zones_meet_across_their_border() -> None:
 def test_scenes_meet_across_the_antimeridian() -> None:
     place = gpd.GeoSeries([Point(180, 68)], crs=4326).to_crs(3413).buffer(300)
     zones = [place.to_crs(crs) for crs in (32601, 32660)]
-    released = merge_scenes([scene(str(n), zone.to_list(), crs=zone.crs) for n, zone in enumerate(zones)])
+    released = merge_scenes(
+        [scene(str(n), zone.to_list(), f"2021-07-0{n + 1}", crs=zone.crs) for n, zone in enumerate(zones)]
+    )
     assert len(released) == 1
     assert released["observations"].tolist() == [2]
 
@@ -226,23 +253,3 @@ def test_a_window_is_read_by_its_bounds(tmp_path: Path) -> None:
     write_geoparquet(released, tmp_path / "slumps.parquet")
     window = gpd.read_parquet(tmp_path / "slumps.parquet", bbox=square(490, -10, 200).bounds)
     assert window["id"].tolist() == ["a-1"]
-
-
-@pytest.mark.parametrize("frames", [RELEASE, []])
-def test_the_collection_is_stac(frames: list) -> None:
-    described = collection(merge_scenes(frames), "2021")
-    parsed = pystac.Collection.from_dict(described)
-    assert parsed.to_dict(include_self_link=False) == described
-    assert parsed.id == "thaw-slumps-2021"
-    assert set(parsed.assets) == {"parquet", "gpkg"}
-    ((west, south, east, north),) = parsed.extent.spatial.bboxes
-    assert west < east
-    assert 50 <= south < north <= 90
-    ((start, end),) = parsed.extent.temporal.intervals
-    assert start.year == end.year == 2021
-
-
-@pytest.mark.parametrize("season", ["21", "summer", "2021-07"])
-def test_a_season_is_a_year(season: str) -> None:
-    with pytest.raises(ReleaseFileError, match="four digits"):
-        collection(merge_scenes([]), season)
