@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,19 @@ from darts_core.release.errors import ReleaseError
 if TYPE_CHECKING:
     import geopandas as gpd
     import pyarrow as pa
+    import pyproj
 
 CRS = "EPSG:3413"
 """NSIDC polar stereographic north: one plane for the Arctic, also across the antimeridian."""
+
+
+@cache
+def plane() -> pyproj.CRS:
+    """`CRS` parsed once: that takes longer than many a cell."""
+    import pyproj
+
+    return pyproj.CRS(CRS)
+
 
 Cell = tuple[int, int]
 """Column and row of a square; the corner of cell (0, 0) is the pole, rows count northwards on the plane."""
@@ -74,7 +85,7 @@ class Spill:
         import pyarrow as pa
         import shapely
 
-        if frame.crs != CRS:
+        if frame.crs != plane():
             raise ReleaseError(f"Expected features in {CRS}, received {frame.crs}; move them with to_crs({CRS!r})")
         if not len(rows):
             return
@@ -103,13 +114,13 @@ class Spill:
         self._flush()
         path, tables = self._path(cell), []
         if not path.exists():
-            return gpd.GeoDataFrame(geometry=[], crs=CRS)
+            return gpd.GeoDataFrame(geometry=[], crs=plane())
         with pa.OSFile(str(path)) as file:
             while file.tell() < file.size():
                 tables.append(pa.ipc.open_stream(file).read_all())
         table = pa.concat_tables(tables, promote_options="default")
         shapes = shapely.from_wkb(table.column(_GEOMETRY).to_numpy())
-        return gpd.GeoDataFrame(table.drop_columns([_GEOMETRY]).to_pandas(), geometry=shapes, crs=CRS)
+        return gpd.GeoDataFrame(table.drop_columns([_GEOMETRY]).to_pandas(), geometry=shapes, crs=plane())
 
     def _flush(self) -> None:
         import pyarrow as pa

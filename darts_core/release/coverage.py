@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from darts_core.grids import Grid
 from darts_core.inference.blocks import Block
-from darts_core.release.cells import CRS, Cell, Spill, touched
+from darts_core.release.cells import CRS, Cell, Spill, plane, touched
 from darts_core.release.errors import ReleaseError
 from darts_core.release.looks import ONE_LOOK_S, looks_at, seconds
 
@@ -104,23 +104,24 @@ def _outlined(squares: np.ndarray, grid: Grid) -> shapely.Geometry:
     outline = shapely.union_all([shapely.geometry.shape(shape) for shape, _ in traced])
     unit = grid.metres()[0] / grid.resolution[0]
     # an edge of 10 km is bent by less than a pixel of the coverage
-    moved = gpd.GeoSeries([shapely.segmentize(outline, 10_000 / unit)], crs=grid.crs).to_crs(CRS)[0]
+    moved = gpd.GeoSeries([shapely.segmentize(outline, 10_000 / unit)], crs=grid.crs).to_crs(plane())[0]
     return moved if moved.is_valid else shapely.make_valid(moved, method="structure", keep_collapsed=False)
 
 
 def spill_look(look: Look, spill: Spill) -> None:
     """Put a scene's extent into the tiles that it touches, cut to each."""
     import geopandas as gpd
+    import pandas as pd
     import shapely
 
     if look.extent.is_empty:
         return
     _, cells = touched(np.array([look.extent.bounds]), TILE_SIDE)
-    for cell in cells:
-        part = shapely.clip_by_rect(look.extent, *(cell * TILE_SIDE), *((cell + 1) * TILE_SIDE))
-        if part.area > 0:
-            facts: dict[str, Any] = {"scene": [look.scene], "sensor": look.sensor, "acquired": _utc(look.acquired)}
-            spill.add(gpd.GeoDataFrame(facts, geometry=[part], crs=CRS), np.zeros(1, np.int64), cell[None])
+    cut = [shapely.clip_by_rect(look.extent, *(cell * TILE_SIDE), *((cell + 1) * TILE_SIDE)) for cell in cells]
+    when = pd.Timestamp(look.acquired).tz_convert("UTC").as_unit("us")
+    facts = {"scene": look.scene, "sensor": look.sensor, "acquired": when}
+    parts = gpd.GeoDataFrame(pd.DataFrame(facts, index=range(len(cut))), geometry=cut, crs=plane())
+    spill.add(parts, np.flatnonzero(shapely.area(cut) > 0), cells[shapely.area(cut) > 0])
 
 
 def count_looks(slumps: gpd.GeoDataFrame, extents: gpd.GeoDataFrame) -> np.ndarray:
@@ -218,9 +219,3 @@ def _burnt(shape: shapely.Geometry, grid: Grid) -> tuple[slice, slice, np.ndarra
         return rows, cols, np.zeros(size, bool)
     transform = grid.transform @ grid.transform.translation(cols.start, rows.start)
     return rows, cols, rasterize([shape], size, transform=transform, dtype="uint8").astype(bool)
-
-
-def _utc(when: datetime) -> Any:
-    import pandas as pd
-
-    return pd.Timestamp(when).tz_convert("UTC").as_unit("us")

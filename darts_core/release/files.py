@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_core.release.cells import CRS
+from darts_core.release.cells import plane
 from darts_core.release.coverage import Look
 from darts_core.release.errors import ReleaseError
 from darts_core.release.lineage import PreviousRelease
@@ -88,7 +88,7 @@ def _looks(path: Path) -> dict[str, Look]:
     missing = [name for name in _FACTS if name not in frame]
     if missing:
         raise ReleaseError(f"{path}: expected the columns {', '.join(_FACTS)}, missing {', '.join(missing)}")
-    moved = frame.to_crs(CRS)
+    moved = frame.to_crs(plane())
     twice = frame["scene"][frame["scene"].duplicated()]
     if len(twice):
         raise ReleaseError(f"{path}: the scene {twice.iloc[0]} has more than one row; expected one row a scene")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darts_core.release.cells import CRS, Spill, touched
+from darts_core.release.cells import CRS, Spill, plane, touched
 from darts_core.release.errors import ReleaseError
 from darts_core.release.matching import overlaps
+from darts_core.release.merging import DISSOLVED
+from darts_core.vectors.schema import TIME, frame_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -66,9 +68,9 @@ class PreviousRelease:
 
         for file in self.slumps:
             frame = gpd.read_parquet(file, columns=["id", "geometry"])
-            if frame.crs != CRS:
+            if frame.crs != plane():
                 raise ReleaseError(f"{file} lies in {frame.crs}; expected a release in {CRS}")
-            spill.add(named(frame, new=False), *touched(frame.bounds.to_numpy(), side))
+            spill.add(named(_filled(frame), new=False), *touched(frame.bounds.to_numpy(), side))
 
     def ids(self) -> pa.ChunkedArray:
         """The ids of its slumps."""
@@ -86,6 +88,15 @@ class PreviousRelease:
         """Every id that this release or one before it gave away."""
         chunks = [*self.ids().chunks, *self.given_up()["id"].chunks]
         return UsedIds(text for chunk in chunks for text in chunk.to_pylist())
+
+
+def _filled(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Previous slumps with the columns of new ones, blank beside the id, so that both releases share a file."""
+    import pandas as pd
+
+    blank = {"str": "", "bool": False, TIME: pd.Timestamp(0, tz="UTC")}
+    columns = {column.name: blank.get(column.dtype, 0) for column in DISSOLVED}
+    return frame_of({**columns, "id": frame["id"].to_numpy()}, frame.geometry.to_numpy(), plane(), DISSOLVED)
 
 
 def _ids(files: Sequence[Path]) -> pa.ChunkedArray:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darts_core.release.cells import CRS
+from darts_core.release.cells import plane
 from darts_core.release.looks import looks_at, seconds
 from darts_core.vectors.cleaning import clean_polygons
-from darts_core.vectors.schema import SLUMP_SCHEMA, require_schema
+from darts_core.vectors.schema import RELEASE_SCHEMA, SLUMP_SCHEMA, frame_of, require_schema
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -21,6 +21,11 @@ EQUAL_AREA = "EPSG:6931"
 
 ORDER = ("acquired", "id")
 """Detections of a slump in time; the id makes the order complete."""
+
+_LATER = ("status", "previous_ids", "looks", "detection_rate")
+
+DISSOLVED = tuple(column for column in RELEASE_SCHEMA if column.name not in _LATER)
+"""The columns of a slump that follow from its detections alone."""
 
 _KEPT = (
     "id",
@@ -51,7 +56,7 @@ def detections_of(frame: gpd.GeoDataFrame, number: int) -> gpd.GeoDataFrame:
 
     scene = frame["scene"].iloc[0] if "scene" in frame and len(frame) else f"frame {number}"
     require_schema(frame, SLUMP_SCHEMA, f"Polygons of {scene}")
-    cleaned, _ = clean_polygons(frame.to_crs(CRS))
+    cleaned, _ = clean_polygons(frame.to_crs(plane()))
     return gpd.GeoDataFrame(cleaned[[*_KEPT]], geometry=cleaned.geometry)
 
 
@@ -63,8 +68,8 @@ def dissolve(detections: gpd.GeoDataFrame, group: np.ndarray) -> gpd.GeoDataFram
         group: (rows,) the number of each one's group, 0.. by first row.
 
     Returns:
-        Rows in the order of groups: the columns of `RELEASE_SCHEMA` that follow from detections alone, valid
-        normalized polygons in EPSG:3413. The same members give the same row, whatever other groups are beside it.
+        Rows in the order of groups, columns as in `DISSOLVED`, valid normalized polygons in EPSG:3413. The same
+        members give the same row, whatever other groups are beside it.
     """
     import geopandas as gpd
     import shapely
@@ -79,9 +84,9 @@ def dissolve(detections: gpd.GeoDataFrame, group: np.ndarray) -> gpd.GeoDataFram
         "observations": observations,
         "agreement": np.clip(covered / (observations * area), 0, 1),
         **_summary(detections, group, members),
-        **_measures(gpd.GeoSeries(merged, crs=CRS)),
+        **_measures(gpd.GeoSeries(merged, crs=plane())),
     }
-    return gpd.GeoDataFrame(columns, geometry=merged, crs=CRS)
+    return frame_of(columns, merged, plane(), DISSOLVED)
 
 
 def _members(group: np.ndarray) -> list[np.ndarray]:
@@ -118,8 +123,8 @@ def _summary(detections: gpd.GeoDataFrame, group: np.ndarray, members: list[np.n
         averaged = weighted / held
     return {
         "id": groups["id"].first().to_numpy(),
-        "first_seen": groups["acquired"].min(),
-        "last_seen": groups["acquired"].max(),
+        "first_seen": groups["acquired"].min().array,
+        "last_seen": groups["acquired"].max().array,
         "probability_min": groups["probability_min"].min().to_numpy(),
         "probability_max": groups["probability_max"].max().to_numpy(),
         "probability_mean": averaged,

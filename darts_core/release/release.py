@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darts_core.release.cells import CRS, Cell, Spill, cells_of, touched
+from darts_core.release.cells import Cell, Spill, cells_of, plane, touched
 from darts_core.release.coverage import TILE_SIDE, Look, count_looks, spill_look, write_coverage
 from darts_core.release.errors import ReleaseError
 from darts_core.release.lineage import NAME, RELEASE, PreviousRelease, assign, named, retired
@@ -19,7 +19,7 @@ from darts_core.release.merging import ORDER, detections_of, dissolve
 from darts_core.release.parameters import ReleaseParameters
 from darts_core.release.pictures import Overview
 from darts_core.release.stac import PARQUET, Catalogue, check_season
-from darts_core.release.tiles import read_tiles, write_empty, write_tile
+from darts_core.release.tiles import nothing, read_tiles, write_empty, write_tile
 from darts_core.release.webmap import write_map
 from darts_core.vectors.schema import RELEASE_SCHEMA, frame_of
 
@@ -111,7 +111,7 @@ def merge_scenes(frames: Iterable[gpd.GeoDataFrame], parameters: ReleaseParamete
     gathered = [detections_of(frame, number) for number, frame in enumerate(frames)]
     found = [frame for frame in gathered if len(frame)]
     if not found:
-        return _finished(None)
+        return nothing()
     detections, group = matched(
         pd.concat(found), ORDER, apart="scene", share=(parameters or ReleaseParameters()).match_share
     )
@@ -180,10 +180,8 @@ class _Work:
         self._slumps.add(slumps, np.arange(len(slumps)), cells_of(points, TILE_SIDE))
 
 
-def _finished(slumps: gpd.GeoDataFrame | None, looks: np.ndarray | None = None) -> gpd.GeoDataFrame:
+def _finished(slumps: gpd.GeoDataFrame, looks: np.ndarray | None = None) -> gpd.GeoDataFrame:
     """Slumps with all columns of `RELEASE_SCHEMA`, in its order."""
-    if slumps is None or slumps.empty:
-        return frame_of({column.name: [] for column in RELEASE_SCHEMA}, [], CRS, RELEASE_SCHEMA)
     known = np.zeros(len(slumps), np.int64) if looks is None else looks
     with np.errstate(divide="ignore"):
         rate = np.where(known > 0, slumps["observations"].to_numpy() / known, np.nan)
@@ -194,7 +192,7 @@ def _finished(slumps: gpd.GeoDataFrame | None, looks: np.ndarray | None = None) 
         "looks": known,
         "detection_rate": rate,
     }
-    return frame_of(columns, slumps.geometry.to_numpy(), CRS, RELEASE_SCHEMA)
+    return frame_of(columns, slumps.geometry.to_numpy(), plane(), RELEASE_SCHEMA)
 
 
 class _Publisher:
@@ -226,7 +224,7 @@ class _Publisher:
         if not self._count:
             write_empty(self._dataset)
         frames = (frame for _, frame in read_tiles(self._dataset))
-        write_geopackage(frames if self._count else _finished(None), self._folder / PACKAGE)
+        write_geopackage(frames if self._count else nothing(), self._folder / PACKAGE)
         write_coverage(extents, self._folder / COVERAGE, self._overview.look)
         if previous is not None:
             table = retired(previous, sorted(self._dataset.glob("*.parquet")), self._season)

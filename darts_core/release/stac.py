@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from darts_core.release.cells import CRS, Cell
+from darts_core.release.cells import CRS, Cell, plane
 from darts_core.release.errors import ReleaseError
 from darts_core.release.parameters import ReleaseParameters
 from darts_core.release.tiles import tile_bounds, tile_name
@@ -123,9 +123,9 @@ def _outline(bounds: tuple[float, float, float, float]) -> dict[str, Any]:
     import shapely
 
     antimeridian = gpd.GeoSeries([shapely.LineString([(180, 50), (180, 90)])], crs="EPSG:4326")
-    cut = antimeridian.segmentize(1).to_crs(CRS).buffer(1)[0]
+    cut = antimeridian.segmentize(1).to_crs(plane()).buffer(1)[0]
     square = shapely.segmentize(shapely.box(*bounds), 20_000)
-    moved = gpd.GeoSeries([shapely.difference(square, cut)], crs=CRS).to_crs("EPSG:4326")
+    moved = gpd.GeoSeries([shapely.difference(square, cut)], crs=plane()).to_crs("EPSG:4326")
     return json.loads(shapely.to_geojson(shapely.set_precision(moved[0], 1e-6)))
 
 

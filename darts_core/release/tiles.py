@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from darts_core.release.cells import CRS, Cell
+from darts_core.release.cells import Cell, plane
 from darts_core.release.coverage import TILE_SIDE
 from darts_core.vectors.files import write_geoparquet
 from darts_core.vectors.schema import RELEASE_SCHEMA, frame_of
@@ -49,7 +49,12 @@ def write_tile(slumps: gpd.GeoDataFrame, cell: Cell, folder: Path) -> Path:
 
 def write_empty(folder: Path) -> None:
     """Write the dataset of a release without slumps."""
-    write_geoparquet(frame_of({column.name: [] for column in RELEASE_SCHEMA}, [], CRS, RELEASE_SCHEMA), folder / EMPTY)
+    write_geoparquet(nothing(), folder / EMPTY)
+
+
+def nothing() -> gpd.GeoDataFrame:
+    """A release without slumps; it keeps the schema."""
+    return frame_of({column.name: [] for column in RELEASE_SCHEMA}, [], plane(), RELEASE_SCHEMA)
 
 
 def read_tiles(folder: Path) -> Iterator[tuple[Cell, gpd.GeoDataFrame]]:

@@ -22,24 +22,28 @@ def clean_polygons(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, dict[str,
         counts: `null` rows without geometry or without any attribute, `not_polygonal` rows without an area (both left
         out), `repaired` rows whose geometry was changed.
     """
+    import shapely
+
     attributes = frame.drop(columns=frame.geometry.name)
     null = frame.geometry.isna() | frame.geometry.is_empty
     if attributes.shape[1]:
         null |= attributes.isna().all(axis=1)
     kept = frame[~null]
-    shapes = [_polygonal(shape) for shape in kept.geometry]
-    area = np.array([not shape.is_empty for shape in shapes], bool)
-    repaired = sum(new is not old for new, old in zip(shapes, kept.geometry, strict=True) if not new.is_empty)
+    shapes = kept.geometry.to_numpy().copy()
+    polygonal = np.isin(shapely.get_type_id(shapes), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+    defective = np.flatnonzero(~(polygonal & shapely.is_valid(shapes)))
+    for row in defective:
+        shapes[row] = _polygonal(shapes[row])
+    area = ~shapely.is_empty(shapes)
+    repaired = area[defective].sum()
     cleaned = kept.set_geometry(shapes, crs=frame.crs)[area]
-    return cleaned, {"null": int(null.sum()), "not_polygonal": int((~area).sum()), "repaired": repaired}
+    return cleaned, {"null": int(null.sum()), "not_polygonal": int((~area).sum()), "repaired": int(repaired)}
 
 
 def _polygonal(shape: Any) -> Any:
-    """The areas of a geometry, valid; the geometry itself where it is that already."""
+    """The areas of a geometry, valid."""
     import shapely
 
-    if shape.is_valid and shape.geom_type in ("Polygon", "MultiPolygon"):
-        return shape
     valid = shapely.make_valid(shape, method="structure", keep_collapsed=False)
     areas = [part for part in shapely.get_parts([valid], return_index=False) if part.area > 0]
     # a collection may hold multipolygons; unary_union makes one valid polygonal geometry of them all

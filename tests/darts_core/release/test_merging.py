@@ -1,8 +1,7 @@
-"""The release of a season: matching, measures, cleaning and files."""
+"""Merging detections of scenes into slumps: matching, measures and cleaning."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,28 +12,11 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import LineString, MultiPolygon, Point, Polygon, box
+from support.detections import scene, square
 
 from darts_core.release import ReleaseError, ReleaseParameters, merge_scenes
 from darts_core.vectors.cleaning import clean_polygons
-from darts_core.vectors.files import write_geopackage, write_geoparquet
-from darts_core.vectors.schema import RELEASE_SCHEMA, SLUMP_SCHEMA, SchemaError, frame_of
-
-
-def scene(name: str, shapes: list, acquired: str = "2021-07-01T00:00:00Z", crs: object = "EPSG:3413", **columns):  # type: ignore[no-untyped-def]
-    values = {
-        "id": [f"{name}-{number}" for number in range(len(shapes))],
-        **{"scene": name, "tile": "t", "sensor": "S2", "models": "m1,m2", "data_version": "v"},
-        "acquired": pd.to_datetime(acquired, utc=True),
-        **{"area_m2": [shape.area for shape in shapes], "perimeter_m": [shape.length for shape in shapes]},
-        "pixel_count": 10,
-        **{"probability_min": 0.5, "probability_max": 0.9, "probability_mean": 0.7},
-        **{"probability_median": 0.7, "probability_std": 0.1, "touches_edge": False, "low_quality": False},
-    }
-    return frame_of({**values, **columns}, shapes, crs, SLUMP_SCHEMA)
-
-
-def square(x: float, y: float = 0, side: float = 100) -> Polygon:
-    return box(-2e6 + x, -5e5 + y, -2e6 + x + side, -5e5 + y + side)
+from darts_core.vectors.schema import RELEASE_SCHEMA, SchemaError
 
 
 def test_a_slump_seen_twice_is_one_with_two_observations() -> None:
@@ -223,33 +205,3 @@ def test_two_seasons_of_published_labels_merge(shared_data: Path) -> None:
     assert 2200 < len(released) < 2276
     assert released["agreement"].median() > 0.8
     assert released.geometry.is_valid.all()
-
-
-RELEASE = [scene("a", [square(0), square(500)]), scene("b", [square(20)], "2021-08-01")]
-
-
-@pytest.mark.parametrize("frames", [RELEASE, []])
-def test_files_hold_the_release_and_the_same_release_is_the_same_bytes(tmp_path: Path, frames: list) -> None:
-    released = merge_scenes(frames)
-    digests = []
-    for folder in (tmp_path / "first", tmp_path / "second"):
-        folder.mkdir()
-        write_geoparquet(released, folder / "slumps.parquet")
-        write_geopackage(released, folder / "slumps.gpkg")
-        files = (folder / name for name in ("slumps.parquet", "slumps.gpkg"))
-        digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
-    assert digests[0] == digests[1]
-    read = gpd.read_parquet(tmp_path / "first" / "slumps.parquet")
-    pd.testing.assert_frame_equal(pd.DataFrame(read), pd.DataFrame(released))
-    assert read.crs == released.crs
-    package = gpd.read_file(tmp_path / "first" / "slumps.gpkg", layer="slumps")
-    assert list(package.columns) == list(released.columns)
-    assert package.crs == released.crs
-    np.testing.assert_allclose(package.area, released.area)
-
-
-def test_a_window_is_read_by_its_bounds(tmp_path: Path) -> None:
-    released = merge_scenes(RELEASE)
-    write_geoparquet(released, tmp_path / "slumps.parquet")
-    window = gpd.read_parquet(tmp_path / "slumps.parquet", bbox=square(490, -10, 200).bounds)
-    assert window["id"].tolist() == ["a-1"]
