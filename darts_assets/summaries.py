@@ -83,6 +83,21 @@ def summarize_polygons(frame: GeoDataFrame) -> Summary:
     }
 
 
+def summarize_release(stored: StoredFile) -> Summary:
+    """Where was looked and what was found, and what it adds up to."""
+    from PIL import Image
+
+    told = json.loads(stored.path.read_text())["summaries"]
+    with Image.open(stored.beside("thumbnail.png")) as picture:
+        return {
+            "map": pictures.data_uri(picture.convert("RGB")),
+            "polygons": told["slumps"][0],
+            "area (ha)": round(told["area_m2"][0] / 1e4, 3),
+            "scenes": told["scenes"][0],
+            "crs": "EPSG:3413",
+        }
+
+
 def _grid(dataset: Dataset) -> Summary:
     left, bottom, right, top = dataset.rio.bounds()
     return {

@@ -242,6 +242,20 @@ PRODUCTS: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             Variable("binarized_segmentation", "Thaw slump: 0 no, 1 yes", "uint8", "uint8", (0, 1)),
             _mask("extent", "True where slumps were looked for"),
         ),
+        "coverage": (
+            Variable("looks", "How often slumps were looked for", "uint16", "uint16", (0, 65535), units="1"),
+            *(
+                Variable(
+                    f"{which}_look",
+                    f"Day of the {which} look, 0 where none",
+                    "uint16",
+                    "uint16",
+                    (0, 65535),
+                    units="days since 1970-01-01",
+                )
+                for which in ("first", "last")
+            ),
+        ),
     }
 )
 

@@ -49,12 +49,19 @@ SLUMP_SCHEMA = (
     Column("low_quality", "bool", None, "A pixel has a quality level below 2 (high)"),
 )
 
+STATUSES = ("new", "kept", "merged", "split")
+"""What a slump is to those of the previous release; `new` where there was none."""
+
 RELEASE_SCHEMA = (
-    Column("id", "str", None, "Stable name: that of its earliest detection"),
-    Column("observations", "int64", None, "Scenes that it was detected in"),
+    Column("id", "str", None, "Stable name: that of the previous release, else of its earliest detection"),
+    Column("status", "str", None, "What it is to the previous release: new, kept, merged or split"),
+    Column("previous_ids", "str", None, "Ids of the previous release's slumps that it overlaps, separated by commas"),
+    Column("observations", "int64", None, "Looks that detected it; scenes of one sensor within ten minutes are one"),
+    Column("looks", "int64", None, "Looks at its place, at least its observations; 0 where extents are unknown"),
+    Column("detection_rate", "float64", "1", "Observations over looks, 0..1; NaN where extents are unknown"),
     Column("first_seen", TIME, None, "Acquisition of the earliest detection"),
     Column("last_seen", TIME, None, "Acquisition of the latest detection"),
-    Column("agreement", "float64", "1", "Mean share of its area that a scene which detected it covers, 0..1"),
+    Column("agreement", "float64", "1", "Mean share of its area that an observation covers, 0..1"),
     Column("area_m2", "float64", "m2", "Area in EPSG:6931, an equal-area projection"),
     Column("perimeter_m", "float64", "m", "Length of all rings on the ellipsoid"),
     Column("probability_min", "float64", "1", "Least probability over its detections, 0..1"),

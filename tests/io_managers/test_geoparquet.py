@@ -1,21 +1,16 @@
-"""Slump polygons and the release."""
+"""Slump polygons."""
 
-import json
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import geopandas as gpd
 import pandas as pd
-import pytest
 from geopandas.testing import assert_geodataframe_equal
 from shapely import MultiPolygon, box
-from support.conformance import SEASON, IOManagerConformance, loaded, materialized
+from support.conformance import IOManagerConformance
 
-from darts_core.store import Store, StoreError
-from darts_core.vectors.release import merge_scenes
-from darts_core.vectors.schema import RELEASE_SCHEMA, SLUMP_SCHEMA, frame_of, require_schema
-from io_managers.base import Made
+from darts_core.store import Store
+from darts_core.vectors.schema import SLUMP_SCHEMA, frame_of, require_schema
 from io_managers.geoparquet import GeoParquetIOManager
 
 
@@ -70,37 +65,3 @@ def test_no_slumps_keep_their_schema(store: Store) -> None:
     read = case.read(store)
     assert read.attrs == {"version": "v1"}
     assert_geodataframe_equal(read, none, check_dtype=True, check_crs=True)
-
-
-def test_a_release_is_geoparquet_geopackage_and_a_stac_collection(store: Store) -> None:
-    manager = TestSlumpPolygons().manager(store)
-    release = merge_scenes([slumps("a", 2), slumps("b", 3)])
-    materialized(manager, "release", Made("v1", release, lambda read: {"slumps": len(read)}), SEASON)
-    version = store.current("product", SEASON)
-    assert set(version.manifest.objects) == {"collection.json", "slumps.gpkg", "slumps.parquet"}
-    read = loaded(manager, "release", SEASON)
-    require_schema(read, RELEASE_SCHEMA, "what was read")
-    assert_geodataframe_equal(read, release, check_dtype=True, check_crs=True)
-    package = gpd.read_file(version.fetch("slumps.gpkg"))
-    assert package["sources"].tolist() == release["sources"].tolist()
-    assert package.geometry.area.tolist() == pytest.approx(release.geometry.area.tolist())
-    described = json.loads(version.fetch("collection.json").read_text())
-    assert described["id"] == f"thaw-slumps-{SEASON}"
-    assert {asset["href"] for asset in described["assets"].values()} == {"./slumps.parquet", "./slumps.gpkg"}
-
-
-def test_a_release_without_slumps_is_whole(store: Store) -> None:
-    manager = TestSlumpPolygons().manager(store)
-    release = merge_scenes([slumps("a", 0)])
-    materialized(manager, "release", Made("v1", release, lambda read: {}), SEASON)
-    assert_geodataframe_equal(loaded(manager, "release", SEASON), release, check_dtype=True, check_crs=True)
-    package = sqlite3.connect(store.current("product", SEASON).fetch("slumps.gpkg"))
-    assert package.execute("select count(*) from slumps").fetchone() == (0,)
-
-
-def test_a_release_of_no_season_leaves_nothing_visible(store: Store) -> None:
-    manager = TestSlumpPolygons().manager(store)
-    with pytest.raises(Exception, match="Expected a season as a year of four digits"):
-        materialized(manager, "release", Made("v1", merge_scenes([slumps("a", 1)]), lambda read: {}))
-    with pytest.raises(StoreError, match="does not exist"):
-        TestSlumpPolygons().current(store)

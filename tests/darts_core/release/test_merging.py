@@ -1,40 +1,22 @@
-"""The release of a season: matching, measures, cleaning and files."""
+"""Merging detections of scenes into slumps: matching, measures and cleaning."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pystac
 import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import LineString, MultiPolygon, Point, Polygon, box
+from support.detections import scene, square
 
-from darts_core.vectors.files import ReleaseFileError, collection, write_geopackage, write_geoparquet
-from darts_core.vectors.release import MATCH_SHARE, ReleaseError, clean_polygons, merge_scenes
-from darts_core.vectors.schema import RELEASE_SCHEMA, SLUMP_SCHEMA, SchemaError, frame_of
-
-
-def scene(name: str, shapes: list, acquired: str = "2021-07-01T00:00:00Z", crs: object = "EPSG:3413", **columns):  # type: ignore[no-untyped-def]
-    values = {
-        "id": [f"{name}-{number}" for number in range(len(shapes))],
-        **{"scene": name, "tile": "t", "sensor": "S2", "models": "m1,m2", "data_version": "v"},
-        "acquired": pd.to_datetime(acquired, utc=True),
-        **{"area_m2": [shape.area for shape in shapes], "perimeter_m": [shape.length for shape in shapes]},
-        "pixel_count": 10,
-        **{"probability_min": 0.5, "probability_max": 0.9, "probability_mean": 0.7},
-        **{"probability_median": 0.7, "probability_std": 0.1, "touches_edge": False, "low_quality": False},
-    }
-    return frame_of({**values, **columns}, shapes, crs, SLUMP_SCHEMA)
-
-
-def square(x: float, y: float = 0, side: float = 100) -> Polygon:
-    return box(-2e6 + x, -5e5 + y, -2e6 + x + side, -5e5 + y + side)
+from darts_core.release import ReleaseError, ReleaseParameters, merge_scenes
+from darts_core.vectors.cleaning import clean_polygons
+from darts_core.vectors.schema import RELEASE_SCHEMA, SchemaError
 
 
 def test_a_slump_seen_twice_is_one_with_two_observations() -> None:
@@ -59,6 +41,9 @@ def test_a_slump_seen_twice_is_one_with_two_observations() -> None:
     assert slump.geometry.area == pytest.approx(150 * 100)
 
 
+MATCH_SHARE = ReleaseParameters().match_share
+
+
 @pytest.mark.parametrize(
     ("shift", "count"), [(100 * (1 - MATCH_SHARE) - 1, 1), (100 * (1 - MATCH_SHARE) + 1, 2), (100, 2)]
 )
@@ -70,7 +55,7 @@ def test_a_tenth_of_the_smaller_one_makes_a_match(shift: float, count: int) -> N
 def test_neighbours_of_one_scene_stay_apart_until_another_scene_joins_them() -> None:
     two = scene("a", [square(0), square(100)])
     assert len(merge_scenes([two])) == 2
-    joined = merge_scenes([two, scene("b", [square(50)])])
+    joined = merge_scenes([two, scene("b", [square(50)], "2021-08-01")])
     assert joined["observations"].tolist() == [2]
     assert joined["sources"].tolist() == ["a-0,a-1,b-0"]
 
@@ -108,6 +93,28 @@ def test_releasing_a_release_of_one_scene_changes_no_geometry() -> None:
     assert released["id"].tolist() == ["a-0", "a-1"]
 
 
+def test_neighbouring_tiles_of_one_datatake_are_one_observation() -> None:
+    tiles = [
+        scene("a", [square(0)], "2021-07-01T21:00:19Z"),
+        scene("b", [square(50)], "2021-07-01T21:00:34Z"),
+        scene("c", [square(0, side=150)], "2021-07-01T21:00:19Z", sensor="PS"),
+    ]
+    one = merge_scenes(tiles[:2])
+    assert one["observations"].tolist() == [1]
+    assert one["scenes"].tolist() == ["a,b"]
+    # what both tiles show counts once: together they show all of the slump
+    assert one["agreement"].tolist() == pytest.approx([1.0])
+    two = merge_scenes(tiles)
+    assert two["observations"].tolist() == [2]
+    assert two["agreement"][0] == pytest.approx((15_000 + 22_500) / (2 * 22_500))
+
+
+@pytest.mark.parametrize(("second", "looks"), [("21:09:59", 1), ("21:10:00", 2), ("22:40:00", 2)])
+def test_what_is_ten_minutes_apart_is_another_look(second: str, looks: int) -> None:
+    frames = [scene("a", [square(0)], "2021-07-01T21:00:00Z"), scene("b", [square(0)], f"2021-07-01T{second}Z")]
+    assert merge_scenes(frames)["observations"].tolist() == [looks]
+
+
 def test_scenes_of_two_zones_meet_across_their_border() -> None:
     place = gpd.GeoSeries([Point(-138, 69)], crs=4326)
     west, east = (place.to_crs(crs).buffer(200) for crs in (32607, 32608))
@@ -122,7 +129,9 @@ def test_scenes_of_two_zones_meet_across_their_border() -> None:
 def test_scenes_meet_across_the_antimeridian() -> None:
     place = gpd.GeoSeries([Point(180, 68)], crs=4326).to_crs(3413).buffer(300)
     zones = [place.to_crs(crs) for crs in (32601, 32660)]
-    released = merge_scenes([scene(str(n), zone.to_list(), crs=zone.crs) for n, zone in enumerate(zones)])
+    released = merge_scenes(
+        [scene(str(n), zone.to_list(), f"2021-07-0{n + 1}", crs=zone.crs) for n, zone in enumerate(zones)]
+    )
     assert len(released) == 1
     assert released["observations"].tolist() == [2]
 
@@ -196,53 +205,3 @@ def test_two_seasons_of_published_labels_merge(shared_data: Path) -> None:
     assert 2200 < len(released) < 2276
     assert released["agreement"].median() > 0.8
     assert released.geometry.is_valid.all()
-
-
-RELEASE = [scene("a", [square(0), square(500)]), scene("b", [square(20)], "2021-08-01")]
-
-
-@pytest.mark.parametrize("frames", [RELEASE, []])
-def test_files_hold_the_release_and_the_same_release_is_the_same_bytes(tmp_path: Path, frames: list) -> None:
-    released = merge_scenes(frames)
-    digests = []
-    for folder in (tmp_path / "first", tmp_path / "second"):
-        folder.mkdir()
-        write_geoparquet(released, folder / "slumps.parquet")
-        write_geopackage(released, folder / "slumps.gpkg")
-        files = (folder / name for name in ("slumps.parquet", "slumps.gpkg"))
-        digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
-    assert digests[0] == digests[1]
-    read = gpd.read_parquet(tmp_path / "first" / "slumps.parquet")
-    pd.testing.assert_frame_equal(pd.DataFrame(read), pd.DataFrame(released))
-    assert read.crs == released.crs
-    package = gpd.read_file(tmp_path / "first" / "slumps.gpkg", layer="slumps")
-    assert list(package.columns) == list(released.columns)
-    assert package.crs == released.crs
-    np.testing.assert_allclose(package.area, released.area)
-
-
-def test_a_window_is_read_by_its_bounds(tmp_path: Path) -> None:
-    released = merge_scenes(RELEASE)
-    write_geoparquet(released, tmp_path / "slumps.parquet")
-    window = gpd.read_parquet(tmp_path / "slumps.parquet", bbox=square(490, -10, 200).bounds)
-    assert window["id"].tolist() == ["a-1"]
-
-
-@pytest.mark.parametrize("frames", [RELEASE, []])
-def test_the_collection_is_stac(frames: list) -> None:
-    described = collection(merge_scenes(frames), "2021")
-    parsed = pystac.Collection.from_dict(described)
-    assert parsed.to_dict(include_self_link=False) == described
-    assert parsed.id == "thaw-slumps-2021"
-    assert set(parsed.assets) == {"parquet", "gpkg"}
-    ((west, south, east, north),) = parsed.extent.spatial.bboxes
-    assert west < east
-    assert 50 <= south < north <= 90
-    ((start, end),) = parsed.extent.temporal.intervals
-    assert start.year == end.year == 2021
-
-
-@pytest.mark.parametrize("season", ["21", "summer", "2021-07"])
-def test_a_season_is_a_year(season: str) -> None:
-    with pytest.raises(ReleaseFileError, match="four digits"):
-        collection(merge_scenes([]), season)
