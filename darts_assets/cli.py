@@ -17,6 +17,7 @@ from rich.table import Table
 
 from darts_assets.commands import steps
 from darts_assets.commands.finding import find, show
+from darts_assets.commands.search import search
 from darts_assets.commands.super_resolve import super_resolve
 from darts_assets.terminal import console, errors, teaching
 from darts_core.errors import DartsError
@@ -102,9 +103,10 @@ def ui(
         os.execv(sys.executable, [sys.executable, *command])
 
 
+app.command()(search)
 for step in (
     *(super_resolve, steps.preprocess, steps.segment, steps.ensemble, steps.postprocess, steps.vectorize),
-    *(steps.export, steps.coregister),
+    *(steps.export, steps.release, steps.coregister),
 ):
     app.command(rich_help_panel="Steps on files, without settings or run history")(step)
 

@@ -21,6 +21,7 @@ class AuxiliaryData(dg.ConfigurableResource):
     dem_tiles: list[str] = Field([], description="Tiles of elevation one by one, in place of dem")
     trends: str | None = Field(None, description="Tasselled-cap trends with bands tc_brightness, …, likewise")
     trends_by_epoch: dict[str, str] = Field({}, description="Last year of an epoch to its trends, in place of trends")
+    excluded: list[str] = Field([], description="Ground where no slump can be: GeoTIFF, VRT or files of polygons")
     cache: str | None = Field(None, description="Folder that keeps what was read of remote sources")
     endpoint_url: str | None = Field(None, description="Endpoint of an S3-compatible service; None for AWS")
 
@@ -33,6 +34,7 @@ class AuxiliaryData(dg.ConfigurableResource):
             dem_tiles=dem if isinstance(dem, list) else [],
             trends=trends if isinstance(trends, str) else None,
             trends_by_epoch=trends if isinstance(trends, dict) else {},
+            excluded=settings.excluded,
             cache=settings.auxiliary_cache,
             endpoint_url=settings.s3_endpoint,
         )

@@ -42,6 +42,11 @@ class Settings(BaseModel):
     auxiliary_cache: str | None = Field(
         None, description="Folder that keeps what was read of remote elevation and trends; without it nothing is kept"
     )
+    excluded: list[str] = Field(
+        [],
+        description="Ground where no slump can be (water, glaciers): GeoTIFF, VRT or files of polygons; commas between "
+        "in the environment",
+    )
     catalogue: str | None = Field(
         None, description="Where scenes are searched: the root of a STAC API, or a folder or s3://…; default scenes"
     )
@@ -57,7 +62,7 @@ class Settings(BaseModel):
     ranks: int = Field(default=1, ge=1, description="Processes that share a scene's shards; needs the launcher local")
     s3_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible service; None for AWS")
 
-    @field_validator("collections", mode="before")
+    @field_validator("collections", "excluded", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value

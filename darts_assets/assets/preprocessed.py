@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import dagster as dg
+from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
@@ -16,6 +17,10 @@ from resources.models import ModelStore
 
 class PreprocessConfig(PreprocessParameters, dg.Config):
     """What the Launchpad offers for `preprocessed`; where no feature is named, `features_to_make` says which."""
+
+    reference: str | None = Field(
+        None, description="Raster that the scene is first moved onto where it lies off it (co-registration); null: none"
+    )
 
 
 def features_to_make(brought: Mapping[str, tuple[str, ...]], *, trained: bool) -> list[str]:
@@ -55,6 +60,7 @@ def preprocessed(
 ) -> dg.MaterializeResult:
     """Surface reflectance, the features that models ask for (NDVI, relative elevation, …), and quality, on one grid."""
     from darts_core.auxiliary import fingerprint
+    from darts_core.auxiliary.identity import identity_of
     from darts_core.grids import Grid
     from darts_core.preprocessing.features import available
     from darts_core.preprocessing.preprocess import preprocess
@@ -67,11 +73,20 @@ def preprocessed(
         # a feature that a model asks for and that has no source is left to segmentation, which names the model
         features = available(features_to_make(models.brought_bands(), trained=trained), sources)
     parameters = config.model_copy(update={"features": features})
+    # a raster by what it holds, wherever it lies
+    reference = {"reference": identity_of(config.reference)} if config.reference else {}
     return materialize(
         context,
         products,
         inputs={"raw_scene": raw_scene},
-        parameters={**parameters.model_dump(), "auxiliary": fingerprint(sources)},
-        make=lambda: preprocess(raw_scene, sources, parameters),
+        parameters={**parameters.model_dump(exclude={"reference"}), **reference, "auxiliary": fingerprint(sources)},
+        make=lambda: preprocess(_in_place(raw_scene, config.reference), sources, parameters),
         summarize=summarize_preprocessed,
     )
+
+
+def _in_place(scene: Dataset, reference: str | None) -> Dataset:
+    """The scene where the reference says that it lies."""
+    from darts_core.coregistration.coregister import coregister
+
+    return scene if reference is None else coregister(scene, reference)

@@ -9,13 +9,16 @@ from darts_assets.summaries import summarize_mask
 from darts_assets.types import Dataset
 from darts_core.postprocessing import PostprocessParameters
 from io_managers.base import StoreResource
+from resources.auxiliary import AuxiliaryData
 
 
 class PostprocessConfig(PostprocessParameters, dg.Config):
     """What the Launchpad offers for `segmentation_mask`."""
 
     excluded: list[str] = Field(
-        [], description="Files of ground where no slump can be (water, glaciers): GeoTIFF, VRT or polygons"
+        [],
+        description="Further files of ground where no slump can be (water, glaciers) than the auxiliary resource has: "
+        "GeoTIFF, VRT or polygons",
     )
 
 
@@ -32,6 +35,7 @@ def segmentation_mask(
     context: dg.AssetExecutionContext,
     config: PostprocessConfig,
     store: StoreResource,
+    auxiliary: AuxiliaryData,
     preprocessed: Dataset,
     ensemble: Dataset,
 ) -> dg.MaterializeResult:
@@ -41,9 +45,11 @@ def segmentation_mask(
     from darts_core.inference.geotiff import blocks_of
     from darts_core.postprocessing import postprocess
 
+    files = [*auxiliary.excluded, *config.excluded]
+
     def mask() -> Dataset:
         quality = refine(preprocessed["quality_level"], ensemble)
-        excluded = read_excluded(config.excluded, ensemble) if config.excluded else None
+        excluded = read_excluded(files, ensemble) if files else None
         return postprocess(ensemble, quality, config, excluded)
 
     return materialize(
@@ -51,7 +57,7 @@ def segmentation_mask(
         store.open(),
         inputs={"preprocessed": preprocessed, "ensemble": ensemble},
         # the files by what they hold, wherever they lie
-        parameters={**config.model_dump(), "excluded": digests(config.excluded)},
+        parameters={**config.model_dump(), "excluded": digests(files)},
         make=lambda: blocks_of(mask(), "postprocessed", tags=carried(ensemble)),
         summarize=summarize_mask,
     )

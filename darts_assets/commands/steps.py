@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,15 +11,18 @@ import typer
 from darts_assets.commands.finding import find
 from darts_assets.commands.options import with_parameters
 from darts_assets.commands.scene_folder import SceneFolder, for_each, scene_folders
+from darts_assets.commands.targets import UsageError
 from darts_assets.terminal import console, teaching, windows_shown
 from darts_assets.types import Dataset
 from darts_core.coregistration.parameters import CoregistrationParameters
 from darts_core.exports.products import STANDARD, Format
 from darts_core.postprocessing import PostprocessParameters
 from darts_core.preprocessing.parameters import PreprocessParameters
+from darts_core.release.parameters import ReleaseParameters
 from darts_core.segmentation.parameters import EnsembleParameters, SegmentParameters
 
 if TYPE_CHECKING:
+    from darts_core.release import SceneDetections
     from darts_core.vectors.polygons import Origin
 
 
@@ -207,6 +211,53 @@ def _origin(folder: SceneFolder, scene: Dataset, mask: Dataset) -> Origin:
     from darts_core.vectors.polygons import Origin
 
     return Origin.of(scene.attrs, str(mask.attrs.get("model_digests", "")).split(","), file_digest(folder.mask))
+
+
+@with_parameters(ReleaseParameters)
+def release(
+    paths: list[Path],
+    *,
+    season: Annotated[str, typer.Option(help="Year, four digits")],
+    out: Annotated[Path, typer.Option(help="Folder of the release; must not exist")],
+    extents: Annotated[
+        Path | None,
+        typer.Option(help="Of polygon files: GeoParquet with scene, sensor, acquired and the area that was looked at"),
+    ] = None,
+    previous: Annotated[Path | None, typer.Option(help="Folder of the release whose slumps keep their ids")] = None,
+    parameters: ReleaseParameters,
+) -> None:
+    """Merge the slumps of many scenes, each once: GeoParquet, GeoPackage, coverage, a map, a STAC Collection.
+
+    PATHS are folders of scenes that have slump_polygons.parquet, folders that hold such, or GeoParquet files of
+    polygons.
+    """
+    with teaching():
+        from darts_core.release import release_files, release_scenes
+
+        files = [path for path in paths if path.suffix == ".parquet"]
+        if files and len(files) < len(paths):
+            raise UsageError("PATHS are folders of scenes, or files of polygons; release one kind at a time")
+        if files:
+            release_files(files, out, season, parameters, extents=extents, previous=previous)
+        elif extents is not None:
+            raise UsageError("--extents is for files of polygons; folders of scenes know where was looked")
+        else:
+            scenes = (_detections(folder) for folder in scene_folders(paths))
+            release_scenes(scenes, out, season, parameters, previous=previous)
+        console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", highlight=False)
+
+
+def _detections(folder: SceneFolder) -> SceneDetections:
+    """What was found in a scene, and where it was looked for."""
+    import geopandas as gpd
+
+    from darts_core.files import read_product
+    from darts_core.release import Look, SceneDetections, read_extent
+
+    polygons = gpd.read_parquet(folder.need(folder.polygons, "vectorize"))
+    scene = read_product(folder.preprocessed, "preprocessed").attrs
+    acquired = datetime.fromisoformat(scene["acquired"])
+    return SceneDetections(polygons, Look(scene["scene"], scene["sensor"], acquired, read_extent(folder.mask)))
 
 
 @with_parameters(CoregistrationParameters)

@@ -8,7 +8,7 @@ _HOMES = {
     "ExportError": "products",
     "Format": "products",
     "SceneProducts": "products",
-    "export": "export",
+    "export": "writing",
     "stac_item": "item",
 }
 

@@ -155,7 +155,8 @@ def _described(scene: xr.Dataset, raw: xr.Dataset) -> xr.Dataset:
         if name in scene
     }
     described = contracts.conform(scene[order], "preprocessed", sources)
-    scene_attrs = {name: raw.attrs[name] for name in SCENE_ATTRIBUTES if name in raw.attrs}
+    moved = [name for name in raw.attrs if str(name).startswith("coregistration")]
+    scene_attrs = {name: raw.attrs[name] for name in (*SCENE_ATTRIBUTES, *moved) if name in raw.attrs}
     described.attrs = {**scene_attrs, **coverages}
     contracts.validate(described, "preprocessed", values=False)
     return described

@@ -2,7 +2,7 @@
 
 from darts_core.release.coverage import Look, extent_of, read_extent
 from darts_core.release.errors import ReleaseError
-from darts_core.release.files import release_files
+from darts_core.release.files import release_files, release_scenes
 from darts_core.release.lineage import PreviousRelease
 from darts_core.release.parameters import ReleaseParameters
 from darts_core.release.release import SceneDetections, merge_scenes, write_release
@@ -17,5 +17,6 @@ __all__ = [
     "merge_scenes",
     "read_extent",
     "release_files",
+    "release_scenes",
     "write_release",
 ]

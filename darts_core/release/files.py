@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,14 +48,26 @@ def release_files(
         ReleaseError: the folder exists, a file lacks columns, or scenes and extents do not fit together.
         SchemaError: polygons with other columns.
     """
+    looks = None if extents is None else _looks(extents)
+    return release_scenes(_scenes(polygons, looks), folder, season, parameters, previous=previous)
+
+
+def release_scenes(
+    scenes: Iterable[SceneDetections],
+    folder: Path,
+    season: str,
+    parameters: ReleaseParameters | None = None,
+    *,
+    previous: Path | None = None,
+) -> Path:
+    """As `release_files`, of scenes that come one at a time."""
     if folder.exists():
         raise ReleaseError(f"{folder} exists already; name a folder that does not, or remove it")
-    looks = None if extents is None else _looks(extents)
     before = None if previous is None else PreviousRelease.in_folder(previous)
     folder.parent.mkdir(parents=True, exist_ok=True)
     hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        write_release(_scenes(polygons, looks), hidden, season, parameters, before)
+        write_release(scenes, hidden, season, parameters, before)
         hidden.chmod(0o755)
         os.replace(hidden, folder)
     finally:

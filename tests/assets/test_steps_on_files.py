@@ -7,7 +7,9 @@ from pathlib import Path
 
 import geopandas as gpd
 import pytest
+import rasterio
 import xarray as xr
+from affine import Affine
 from click.testing import Result
 from support.demo import Demo
 from typer.testing import CliRunner
@@ -70,6 +72,15 @@ def test_the_steps_make_what_the_assets_make(demo: Demo, checkpoints: Path, run:
     assert f"{len(slumps)} slumps" in said
     columns = slumps.columns.drop("data_version")
     assert slumps[columns].equals(expected[columns])
+    run("export", folder, "--out", "files", "--format", "geopackage", "--format", "stac", "--format", "thumbnail")
+    assert sorted(path.name.removeprefix(f"{key}_") for path in Path("files").iterdir()) == [
+        *("slumps.gpkg", "stac.json", "thumbnail.png")
+    ]
+    run("release", "results", "--season", 2023, "--out", "release")
+    assert len(gpd.read_parquet("release/slumps.parquet")) == len(slumps)
+    with rasterio.open("release/coverage.tif") as coverage:
+        assert coverage.read(1).max() == 1
+    assert "release exists already" in run("release", "results", "--season", 2023, "--out", "release", code=2).output
 
 
 def test_a_scene_that_fails_keeps_no_other_from_being_made(demo: Demo, run: Run, tmp_path: Path) -> None:
@@ -90,6 +101,22 @@ def test_what_is_missing_is_said_with_what_makes_it(demo: Demo, run: Run, tmp_pa
     assert "run `darts-assets postprocess` on it first" in run("vectorize", "results", code=1).output
     (tmp_path / "empty").mkdir()
     assert "is no folder of a scene, and holds none" in run("ensemble", "empty", code=2).output
+
+
+def test_a_scene_is_moved_onto_a_reference(demo: Demo, run: Run) -> None:
+    """The reference is the scene's own red band, said to lie 6 m further east."""
+    with rasterio.open(next((demo.world / "scenes").rglob("*AnalyticMS_SR_clip.tif"))) as source:
+        red, profile = source.read(3), {**source.profile, "count": 1, "interleave": "band"}
+    profile["transform"] = Affine.translation(6, 0) @ profile["transform"]
+    with rasterio.open("reference.tif", "w", **profile) as target:
+        target.write(red, 1)
+    scene = next((demo.world / "scenes").glob("planet_order"))
+    assert f"{demo.planet}: +6.0" in run("coregister", scene, "--reference", "reference.tif").output
+    run("preprocess", scene, "--out", "moved", "--reference", "reference.tif")
+    moved = read_product(Path("moved", demo.planet, "preprocessed.zarr"), "preprocessed")
+    there = read_product(made_by_assets(demo, "preprocessed", demo.planet, "data.zarr"), "preprocessed")
+    assert moved.attrs["coregistration"] == "shifted"
+    assert float(moved["x"][0] - there["x"][0]) == pytest.approx(6, abs=0.3)
 
 
 def test_an_option_that_does_not_fit_is_named(run: Run) -> None:
