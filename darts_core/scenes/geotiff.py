@@ -19,6 +19,7 @@ from darts_core.scenes.scene import Scene, SceneError, check_relative, is_tiff, 
 _MGRS = re.compile(r"(?:MGRS-)?T?(\d{1,2})([C-X][A-Z]{2})")
 _MGRS_INSIDE = re.compile(r"T(\d{2})([C-X][A-Z]{2})(?![A-Z0-9])")
 _SENTINEL2 = re.compile(r"sentinel-?2([a-z])", re.IGNORECASE)
+_LANDSAT = re.compile(r"landsat-?([89])", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -239,6 +240,9 @@ def tile_of(item_id: str, properties: Mapping[str, Any]) -> str:
     if code:
         mgrs = _MGRS.fullmatch(code)
         return f"T{int(mgrs[1]):02}{mgrs[2]}" if mgrs else code
+    path, row = (str(properties.get(f"landsat:wrs_{axis}") or "") for axis in ("path", "row"))
+    if path.isdigit() and row.isdigit():
+        return f"{int(path):03}{int(row):03}"  # as in the names of Landsat's products
     for name in sorted(properties):
         inside = _MGRS_INSIDE.search(str(properties[name])) if name.startswith("s2:tile") else None
         if inside:
@@ -251,5 +255,7 @@ def tile_of(item_id: str, properties: Mapping[str, Any]) -> str:
 def sensor_of(properties: Mapping[str, Any]) -> str:
     """Short name of an Item's platform."""
     platform = str(properties.get("platform") or properties.get("constellation") or "unknown")
-    sentinel2 = _SENTINEL2.fullmatch(platform)
+    landsat, sentinel2 = _LANDSAT.fullmatch(platform), _SENTINEL2.fullmatch(platform)
+    if landsat:
+        return f"LC0{landsat[1]}"
     return f"S2{sentinel2[1].upper()}" if sentinel2 else re.sub(r"\s+", "-", platform.strip().lower())
