@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
     from requests import Session
     from urllib3.util import Retry
 
@@ -138,16 +140,38 @@ def read_bytes(url: str, storage_options: Mapping[str, Any] | None = None) -> by
     if url.startswith(("http://", "https://")):
         with session().get(url, timeout=TIMEOUT, stream=True) as response:
             response.raise_for_status()
-            content = response.raw.read(LARGEST_DOCUMENT + 1, decode_content=True)
-    else:
-        import fsspec
+            content = bytearray()
+            for block in response.iter_content(2**20):
+                content += block
+                _check_document(len(content))
+        return bytes(content)
+    fs, path = _filesystem(url, storage_options)
+    with _as_os_error():
+        _check_document(fs.size(path) or 0)
+        return fs.cat_file(path)
 
-        fs, path = fsspec.core.url_to_fs(url, **(storage_options or {}) if is_remote(url) else {})
-        with fs.open(path, "rb") as file:
-            content = file.read(LARGEST_DOCUMENT + 1)
-    if len(content) > LARGEST_DOCUMENT:
+
+def _check_document(size: int) -> None:
+    if size > LARGEST_DOCUMENT:
         raise OSError(f"more than {LARGEST_DOCUMENT} bytes, too many for metadata")
-    return content
+
+
+def _filesystem(url: str, storage_options: Mapping[str, Any] | None) -> tuple[AbstractFileSystem, str]:
+    import fsspec
+
+    options = {"use_listings_cache": False, **(storage_options or {})} if is_remote(url) else {}
+    return fsspec.core.url_to_fs(url, **options)
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Object stores have errors of their own for a missing credential or a wrong endpoint."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def size_and_mark(url: str, storage_options: Mapping[str, Any] | None = None) -> tuple[int, str | None]:
@@ -161,14 +185,28 @@ def size_and_mark(url: str, storage_options: Mapping[str, Any] | None = None) ->
         response.raise_for_status()
         size, headers = response.headers.get("Content-Length"), response.headers
     else:
-        import fsspec
-
-        fs, path = fsspec.core.url_to_fs(
-            url, **{"use_listings_cache": False, **(storage_options or {})} if is_remote(url) else {}
-        )
-        headers = fs.info(path)
+        fs, path = _filesystem(url, storage_options)
+        with _as_os_error():
+            headers = fs.info(path)
         size = headers.get("size")
     if size is None:
         raise OSError("the server does not tell its size")
     mark = headers.get("ETag") or headers.get("Last-Modified") or headers.get("mtime")
     return int(size), None if mark is None else str(mark).strip('"')
+
+
+def blocks_of(url: str, storage_options: Mapping[str, Any] | None = None, size: int = 2**20) -> Iterator[bytes]:
+    """Content of a file of any size, in blocks of at most `size` bytes.
+
+    Raises:
+        OSError: it cannot be reached, is not there, or breaks off.
+    """
+    if url.startswith(("http://", "https://")):
+        with session().get(url, timeout=TIMEOUT, stream=True) as response:
+            response.raise_for_status()
+            yield from response.iter_content(size)
+        return
+    fs, path = _filesystem(url, storage_options)
+    with _as_os_error(), fs.open(path, "rb") as file:
+        while block := file.read(size):
+            yield block

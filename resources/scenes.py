@@ -19,7 +19,7 @@ REGISTER = "scenes"
 class SceneSource(dg.ConfigurableResource):
     """A folder or object-store prefix that scenes arrive in; the register keeps where each partition's scene lies."""
 
-    url: str = Field(description="Folder or s3://bucket/prefix that is searched for scenes")
+    url: str = Field(description="Folder or s3://bucket/prefix that is searched for scenes, or one STAC Item")
     endpoint_url: str | None = Field(None, description="Endpoint of an S3-compatible service; None for AWS")
 
     @property
@@ -29,8 +29,12 @@ class SceneSource(dg.ConfigurableResource):
 
     def find(self) -> Findings:
         """Every scene under `url`, and what was refused and why."""
-        from darts_core.scenes import find_scenes
+        from darts_core.scenes import Findings, find_scenes
+        from darts_core.scenes.itemfolder import read_item
+        from darts_core.scenes.items import scene_of_item
 
+        if self.url.startswith(("http://", "https://")):
+            return Findings((scene_of_item(read_item(self.url, self.options), self.url),), ())
         return find_scenes(self.url, self.options)
 
 

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from darts_core.catalogue.found import CatalogueError
-from darts_core.remote import PAUSE, RETRIES, TIMEOUT, is_remote, session
+from darts_core.remote import PAUSE, RETRIES, blocks_of
 from darts_core.scenes.geotiff import bands_of
 from darts_core.scenes.itemfolder import ITEM, ItemFolder
 from darts_core.scenes.items import plan
 from darts_core.scenes.plan import Layer, Plan
 from darts_core.scenes.scene import CATALOGUE_READER, Scene
 
-_BLOCK = 2**20
 _MULTIHASH = {"1220": "sha256", "1114": "sha1", "1340": "sha512", "d50110": "md5"}
 """Beginning of a multihash in hexadecimal (code and length) to the algorithm; ``file:checksum`` is one."""
 
@@ -93,26 +92,12 @@ def _copy(url: str, target: Path, size: int, checksum: object, options: Mapping[
 
 def _download(url: str, file: Any, digest: Any, options: Mapping[str, Any] | None) -> int:
     received = 0
-    for block in _blocks(url, options):
+    for block in blocks_of(url, options):
         file.write(block)
         received += len(block)
         if digest is not None:
             digest.update(block)
     return received
-
-
-def _blocks(url: str, options: Mapping[str, Any] | None) -> Any:
-    if url.startswith(("http://", "https://")):
-        with session().get(url, timeout=TIMEOUT, stream=True) as response:
-            response.raise_for_status()
-            yield from response.iter_content(_BLOCK)
-        return
-    import fsspec
-
-    fs, path = fsspec.core.url_to_fs(url, **(options or {}) if is_remote(url) else {})
-    with fs.open(path, "rb") as opened:
-        while block := opened.read(_BLOCK):
-            yield block
 
 
 def _algorithm(checksum: object) -> Any:

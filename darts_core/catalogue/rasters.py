@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -85,4 +84,4 @@ def _href(item: Mapping[str, Any], url: str, key: str | None) -> str:
         key = chosen[0]
     if key not in assets:
         raise CatalogueError(f"{url} has no asset {key!r}; it has {', '.join(assets) or 'none'}")
-    return resolve_href(assets[key].get("href"), url, posixpath.basename(key))
+    return resolve_href(assets[key].get("href"), url, key)

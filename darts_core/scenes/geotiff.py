@@ -30,6 +30,7 @@ _QUALITY_NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Quality layers of one band that an Item can name, and what they are."""
+_LANDSAT = re.compile(r"landsat-?([89])", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -251,6 +252,9 @@ def tile_of(item_id: str, properties: Mapping[str, Any]) -> str:
     if code:
         mgrs = _MGRS.fullmatch(code)
         return f"T{int(mgrs[1]):02}{mgrs[2]}" if mgrs else code
+    path, row = (str(properties.get(f"landsat:wrs_{axis}") or "") for axis in ("path", "row"))
+    if path.isdigit() and row.isdigit():
+        return f"{int(path):03}{int(row):03}"  # as in the names of Landsat's products
     for name in sorted(properties):
         inside = _MGRS_INSIDE.search(str(properties[name])) if name.startswith("s2:tile") else None
         if inside:
@@ -263,5 +267,7 @@ def tile_of(item_id: str, properties: Mapping[str, Any]) -> str:
 def sensor_of(properties: Mapping[str, Any]) -> str:
     """Short name of an Item's platform."""
     platform = str(properties.get("platform") or properties.get("constellation") or "unknown")
-    sentinel2 = _SENTINEL2.fullmatch(platform)
+    landsat, sentinel2 = _LANDSAT.fullmatch(platform), _SENTINEL2.fullmatch(platform)
+    if landsat:
+        return f"LC0{landsat[1]}"
     return f"S2{sentinel2[1].upper()}" if sentinel2 else re.sub(r"\s+", "-", platform.strip().lower())

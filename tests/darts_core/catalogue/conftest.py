@@ -157,6 +157,8 @@ def add_landsat(server: StacServer) -> Callable[..., dict[str, Any]]:
                 "datetime": "2021-08-21T20:11:00Z",
                 "platform": "landsat-8",
                 "landsat:correction": "L2SP",
+                "landsat:wrs_path": "063",
+                "landsat:wrs_row": "012",
                 "eo:cloud_cover": 5.0,
             },
         }
