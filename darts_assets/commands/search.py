@@ -34,7 +34,7 @@ def search(
     fetch: Annotated[Path | None, typer.Option(help="Copy what was found into this folder")] = None,
     limit: Annotated[int, typer.Option(min=1, help="More scenes than so many are an error")] = 10_000,
 ) -> None:
-    """Search scenes by tile, area, dates, cloud and snow.
+    """Search scenes by tile, area, dates, cloud and snow; `run` takes where they lie, or the folder of --fetch.
 
     The exit code is 0 where scenes were found (and fetched), 1 where one could not be fetched, and 2 where nothing
     was found or could start.
@@ -69,9 +69,10 @@ def _show(found: Sequence[Found]) -> None:
     table.add_column("scene", no_wrap=True)
     for name in ("date", "cloud %", "snow %"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("where", overflow="fold")
     for one in found:
         shares = ("" if share is None else f"{share:.1f}" for share in (one.cloud, one.snow))
-        table.add_row(one.scene.key, f"{one.scene.acquired:%Y-%m-%d}", *shares)
+        table.add_row(one.scene.key, f"{one.scene.acquired:%Y-%m-%d}", *shares, escape(one.scene.url))
     console.print(table)
 
 

@@ -12,7 +12,8 @@ from support.stac_server import StacServer, serving
 from typer.testing import CliRunner
 
 from darts_assets.commands.search import search
-from darts_core.scenes import find_scenes
+from darts_core.scenes import find_scenes, read_scene
+from resources.scenes import SceneSource
 
 NAME = "S2A_08WMA_20210821_0_L2A"
 
@@ -79,3 +80,17 @@ def test_what_cannot_be_fetched_and_what_is_not_found_end_in_their_codes(server:
     assert run("--fetch", str(tmp_path / "in")).exit_code == 1
     assert run("--max-cloud", "1").exit_code == 2
     assert run("--tile", "nowhere").exit_code == 2
+
+
+def test_what_was_found_is_processed_where_it_lies(server: StacServer) -> None:
+    """`scenes` and `run` take an Item's address; `raw_scene` then reads from there."""
+    (address,) = {link for link in _addresses(run("--dates", "2021-08-21").output, server) if "2021-08-21" in link}
+    (scene,) = SceneSource(url=address).find().scenes
+    assert (scene.key, scene.url, scene.reader) == ("T08WMA_20210821T210019_made-up", address, "stac")
+    with read_scene(scene) as dataset:
+        assert {"blue", "green", "red", "nir"} <= set(dataset.data_vars)
+        assert int(dataset["red"].max()) > 0
+
+
+def _addresses(output: str, server: StacServer) -> list[str]:
+    return [word for word in output.split() if word.startswith(server.url)]
