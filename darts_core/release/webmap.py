@@ -54,8 +54,8 @@ def write_map(
     Args:
         tiles: rows of `RELEASE_SCHEMA` by tile.
         slumps: rows in all.
-        bounds: left, bottom, right, top of what is shown first, metres in EPSG:3413.
-        ground: a picture of `bounds`, below the slumps.
+        bounds: left, bottom, right, top of `ground`, metres in EPSG:3413; the page opens around the slumps, if any.
+        ground: a picture, below the slumps.
     """
     most = int(np.clip(VERTICES // max(slumps, 1), _FEWEST, _MOST))
     before, after = _PAGE.read_text("utf-8").split("<!--DATA-->")
