@@ -111,7 +111,9 @@ def _with_normalization(config: dict[str, Any]) -> dict[str, Any]:
         names = names.get("bands")
     if not isinstance(names, list | tuple) or not names:
         raise _Departure("config names no bands; expected a list `bands` or `input_combination`")
-    bands = [contract_name(str(name)) for name in names]
+    # whoever says how the input is normalised speaks today's language, in which SAVI is not savi
+    ours = config.get("normalization") is not None
+    bands = [str(name) if ours else contract_name(str(name)) for name in names]
     unknown = [band for band in bands if band not in VARIABLES]
     if unknown:
         raise _Departure(f"it wants the bands {', '.join(unknown)}, which no product of this platform has")
@@ -129,7 +131,9 @@ def _with_normalization(config: dict[str, Any]) -> dict[str, Any]:
 def contract_name(band: str) -> str:
     """The contract's name of a band as older data spell it."""
     plain = band.lower().replace("-", "_")
-    return OLD_NAMES.get(plain, plain)
+    known = OLD_NAMES.get(plain, plain)
+    # an index of the catalogue is named in capital letters
+    return known if known in list(VARIABLES) else band
 
 
 def _predecessor(folder: Path) -> tuple[dict[str, Any], Any]:

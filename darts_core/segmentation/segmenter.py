@@ -20,6 +20,7 @@ from darts_core.inference.geotiff import RasterStream, contract_rows
 from darts_core.inference.mosaic import mosaic, visiting_order
 from darts_core.inference.predict import Predicted, Work, predict_scenes
 from darts_core.inference.source import DatasetSource, NormalizedSource, ReflectedSource, WindowSource, occupied
+from darts_core.memory import give_back
 from darts_core.segmentation import compatible
 from darts_core.segmentation.checkpoint import CheckpointConfig, load_checkpoint, restore
 from darts_core.segmentation.composed import ComposedSource
@@ -64,10 +65,13 @@ class Segmenter:
         """
         path, device = Path(path), resolve_device(device)
         checkpoint = load_checkpoint(path)
-        network = fused(restore(checkpoint, path), len(checkpoint.config.input_combination))
+        config = checkpoint.config
+        network = fused(restore(checkpoint, path), len(config.input_combination))
         placed = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        known_as = check_name(name or checkpoint.config.name or model_name(path), "model name")
-        return cls(placed, checkpoint.config, known_as, checkpoint_digest(path), device)
+        del checkpoint, network
+        give_back()
+        known_as = check_name(name or config.name or model_name(path), "model name")
+        return cls(placed, config, known_as, checkpoint_digest(path), device)
 
     @property
     def bands(self) -> tuple[str, ...]:

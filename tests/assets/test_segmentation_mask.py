@@ -22,6 +22,7 @@ from darts_core.store import Store
 from io_managers.base import StoreResource
 from io_managers.cog import CogIOManager
 from io_managers.zarr import ZarrIOManager
+from resources.auxiliary import AuxiliaryData
 
 KEY = "T08WMA_20210821T210019_S2A"
 UPSTREAM = [
@@ -49,7 +50,7 @@ def products(tmp_path: Path) -> Store:
     return store
 
 
-def run(store: Store, **config: Any) -> tuple[str, bool, list[int]]:
+def run(store: Store, lasting: tuple[str, ...] = (), **config: Any) -> tuple[str, bool, list[int]]:
     """Version, whether it was there before, and the columns with slumps."""
     resource = StoreResource(root=store.root)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -61,6 +62,7 @@ def run(store: Store, **config: Any) -> tuple[str, bool, list[int]]:
             partition_key=KEY,
             resources={
                 "store": resource,
+                "auxiliary": AuxiliaryData(excluded=list(lasting)),
                 "zarr": ZarrIOManager(store=resource),
                 "cog": CogIOManager(store=resource),
             },
@@ -93,6 +95,7 @@ def test_excluded_ground_takes_slumps_away_and_its_content_counts(products: Stor
     (tmp_path / "other").mkdir()
     shutil.copy(file, tmp_path / "other" / "lake.gpkg")
     assert run(products, excluded=[str(tmp_path / "other" / "lake.gpkg")])[:2] == (second, True)
+    assert run(products, (str(file),))[:2] == (second, True), "from the settings it is the same"
     assert run(products, excluded=[str(file)], excluded_share=1.0)[0] not in (first, second)
 
 

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from darts_core.datasets import GROUP
 from darts_core.store import Store
 
 PER_SCENE = (
@@ -45,6 +46,20 @@ class Demo:
     def planet(self) -> str:
         """The partition key of its PlanetScope scene."""
         return next(key for key in self.store.partitions("preprocessed") if "_PS" in key)
+
+
+def assert_same_products(store: Store, demo: Demo, key: str, but: tuple[str, ...] = ()) -> None:
+    """Each object of a scene's products has the bytes that the demo made.
+
+    The demo trains its models, so that its scenes have DARTS's whole set of features; where models are brought,
+    scenes have what these ask for, and the head of the group says so.
+    """
+    for asset in (asset for asset in PER_SCENE if asset not in but):
+        here, there = (one.current(asset, key).manifest.objects for one in (store, demo.store))
+        if asset == "preprocessed":
+            here = {name: record for name, record in here.items() if name != f"{GROUP}/zarr.json"}
+            there = {name: record for name, record in there.items() if name in here}
+        assert here == there, asset
 
 
 def plain_environment() -> dict[str, str]:
