@@ -7,7 +7,7 @@ from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.summaries import summarize_mask
 from darts_assets.types import Dataset
-from darts_core.postprocessing import PostprocessParameters
+from darts_core.postprocessing.parameters import PostprocessParameters
 from io_managers.base import StoreResource
 from resources.auxiliary import AuxiliaryData
 

@@ -16,7 +16,7 @@ from darts_assets.terminal import console, teaching, windows_shown
 from darts_assets.types import Dataset
 from darts_core.coregistration.parameters import CoregistrationParameters
 from darts_core.exports.products import STANDARD, Format
-from darts_core.postprocessing import PostprocessParameters
+from darts_core.postprocessing.parameters import PostprocessParameters
 from darts_core.preprocessing.parameters import PreprocessParameters
 from darts_core.release.parameters import ReleaseParameters
 from darts_core.segmentation.parameters import EnsembleParameters, SegmentParameters

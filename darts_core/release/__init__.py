@@ -1,22 +1,25 @@
 """The release of a season: slumps of all scenes merged, with ids that last, coverage, and files to publish."""
 
-from darts_core.release.coverage import Look, extent_of, read_extent
-from darts_core.release.errors import ReleaseError
-from darts_core.release.files import release_files, release_scenes
-from darts_core.release.lineage import PreviousRelease
-from darts_core.release.parameters import ReleaseParameters
-from darts_core.release.release import SceneDetections, merge_scenes, write_release
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "Look",
-    "PreviousRelease",
-    "ReleaseError",
-    "ReleaseParameters",
-    "SceneDetections",
-    "extent_of",
-    "merge_scenes",
-    "read_extent",
-    "release_files",
-    "release_scenes",
-    "write_release",
-]
+_HOMES = {
+    "Look": "coverage",
+    "PreviousRelease": "lineage",
+    "ReleaseError": "errors",
+    "ReleaseParameters": "parameters",
+    "SceneDetections": "release",
+    "extent_of": "coverage",
+    "merge_scenes": "release",
+    "read_extent": "coverage",
+    "release_files": "files",
+    "release_scenes": "files",
+    "write_release": "release",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the parameters alone must not cost an import of xarray."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

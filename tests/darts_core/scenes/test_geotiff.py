@@ -79,7 +79,7 @@ def test_landsat_of_peel_plateau_as_floats_with_nodata_of_minus_infinity(shared_
         **{"grid:code": "WRS2-062012"},
     )
     scene = only_scene(tmp_path)
-    assert (scene.tile, scene.sensor) == ("WRS2-062012", "landsat-8")
+    assert (scene.tile, scene.sensor) == ("WRS2-062012", "LC08")
     raw = read_scene(scene)
     assert list(raw) == [*CORE, "swir16", "swir22", "pan"]
     assert set(raw.dtypes.values()) == {np.dtype("float32")}

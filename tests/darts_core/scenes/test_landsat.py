@@ -61,7 +61,7 @@ def test_every_form_of_the_metadata_says_the_same(tmp_path, make_landsat, level,
 
 def test_surface_reflectance_is_that_of_the_metadata(tmp_path, make_landsat):
     product = make_landsat(tmp_path)
-    values = reflectance(read_scene(only_scene(tmp_path)))["red"].to_numpy()
+    values = reflectance(read_scene(only_scene(tmp_path)), ["red"])["red"].to_numpy()
     numbers = delivered(product, "SR_B4").astype(float)
     # below -0.0999 and above 6.45 the product cannot store
     expected = np.where(numbers == 0, np.nan, np.maximum(numbers * 0.0000275 - 0.2, -0.0999))
@@ -71,7 +71,7 @@ def test_surface_reflectance_is_that_of_the_metadata(tmp_path, make_landsat):
 
 def test_top_of_atmosphere_reflectance_is_corrected_for_the_sun(tmp_path, make_landsat):
     product = make_landsat(tmp_path, level="L1TP")
-    values = reflectance(read_scene(only_scene(tmp_path)))["nir"].to_numpy()
+    values = reflectance(read_scene(only_scene(tmp_path)), ["nir"])["nir"].to_numpy()
     numbers = delivered(product, "B5").astype(float)
     expected = np.where(numbers == 0, np.nan, (numbers * 2e-5 - 0.1) / math.sin(math.radians(42.5)))
     np.testing.assert_allclose(values, np.maximum(expected, -0.0999), rtol=1e-5, atol=1e-6)
