@@ -43,13 +43,20 @@ def read_polygons(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
 def write_geoparquet(frame: gpd.GeoDataFrame, path: str | os.PathLike[str], rows: int | None = None) -> None:
     """Write GeoParquet 1.1 with a bounding box a row, so that readers fetch one region only.
 
-    The same rows give the same bytes.
+    The same rows give the same bytes. `path` appears, or is replaced, when the file is whole.
 
     Args:
         rows: of a row group; None leaves it to the writer.
     """
     options = {} if rows is None else {"row_group_size": rows}
-    frame.to_parquet(path, index=False, compression="zstd", write_covering_bbox=True, schema_version="1.1.0", **options)
+    hidden = Path(path).with_name(f".{Path(path).name}.part")
+    try:
+        frame.to_parquet(
+            hidden, index=False, compression="zstd", write_covering_bbox=True, schema_version="1.1.0", **options
+        )
+        hidden.replace(path)
+    finally:
+        hidden.unlink(missing_ok=True)
 
 
 def write_geopackage(frames: gpd.GeoDataFrame | Iterable[gpd.GeoDataFrame], path: str | os.PathLike[str]) -> None:
