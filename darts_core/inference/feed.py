@@ -62,7 +62,10 @@ class Feed:
             yield Batch(list(numbers), list(windows))
 
     def _windows(self) -> Iterator[tuple[int, np.ndarray]]:
-        with plainly(), Flow(PoolStep(self._read, READERS), Queue(1)) as flow:
+        window = 4 * len(self.source.bands) * self.plan.window[0] * self.plan.window[1]
+        # a window of many megabytes is predicted for seconds: one thread keeps up, and memory holds fewer of them
+        readers = READERS if window <= PIECE_BYTES else 1
+        with plainly(), Flow(PoolStep(self._read, readers), Queue(1)) as flow:
             flow.queue_iterable(pieces(self.plan, self.numbers, len(self.source.bands)))
             for piece, values in flow:
                 for number in piece.numbers:

@@ -195,8 +195,10 @@ def _forward(
 ) -> Sequence[torch.Tensor]:
     """One batch through the model, (bands out, height * factor, width * factor) a window, on `device`."""
     with torch.inference_mode():
-        values = np.stack([_padded(one.values, multiple) for one in batch])
-        inputs = torch.from_numpy(values).to(device, memory_format=torch.channels_last, non_blocking=True)
+        windows = [_padded(one.values, multiple) for one in batch]
+        # alone, a window is copied once only: at 1024 pixels and ten bands each copy is 42 MB
+        values = windows[0][None] if len(windows) == 1 else np.stack(windows)
+        inputs = torch.from_numpy(values).to(device, memory_format=torch.channels_last, non_blocking=True, copy=True)
         try:
             with nullcontext() if seed is None else seeded(device, seed, batch[0].number):
                 outputs = _checked(model(inputs), inputs, batch)
