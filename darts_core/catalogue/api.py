@@ -25,7 +25,7 @@ class _SameHost(StacApiIO):
     """Asks the host that is configured and no other, whatever links say."""
 
     def __init__(self, host: str | None) -> None:
-        super().__init__(timeout=TIMEOUT, max_retries=retries())
+        super().__init__(max_retries=retries())
         self._host = host
 
     def request(self, href: str, *args: Any, **kwargs: Any) -> str:
@@ -57,7 +57,8 @@ class Api:
         self.url = url.rstrip("/")
         self._io = _SameHost(urlsplit(self.url).hostname)
         try:
-            self._client = Client.open(self.url, stac_io=self._io)
+            # opening sets the time-out anew, to none where it is not named
+            self._client = Client.open(self.url, stac_io=self._io, timeout=TIMEOUT)
         except CatalogueError:
             raise
         except Exception as error:

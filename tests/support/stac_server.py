@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +48,7 @@ class StacServer:
 
     def _answer(self, request: Request) -> Response:
         self.requests[f"{request.method} {request.path}"] += 1
+        request.get_data()  # what is left unread, the server would wait for, and the client for the server
         for path, answers in self.failures.items():
             if answers and request.path.startswith(path):
                 return answers.pop(0)()
@@ -146,16 +146,6 @@ class StacServer:
 def unavailable() -> Response:
     """A server that is overloaded."""
     return Response("busy", 503)
-
-
-def slow(seconds: float) -> Callable[[], Response]:
-    """An answer that takes its time, and then is none."""
-
-    def answer() -> Response:
-        time.sleep(seconds)
-        return Response("late", 503)
-
-    return answer
 
 
 def cut() -> Response:
