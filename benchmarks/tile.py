@@ -148,7 +148,9 @@ def _in_memory(phase: Phase, scene: Any, auxiliary: Any, segmenters: list[Any], 
     from darts_core.scenes import read_scene
     from darts_core.vectors.polygons import Origin, vectorize
 
-    raw = [phase("load", lambda: read_scene(scene, chunk=4096).load())]  # in a list, so that nothing holds it later
+    corner = {"y": slice(256), "x": slice(256)}
+    preprocess(read_scene(scene).isel(corner), auxiliary).load()  # imports what is imported on first use
+    raw = [phase("load", lambda: read_scene(scene).load())]  # in a list, so that nothing holds it later
     dataset = phase("preprocess", lambda: preprocess(raw.pop(), auxiliary).load())
     probabilities = phase("segment", lambda: xr.merge([one.inference(dataset) for one in segmenters]))
     quality, origin = dataset["quality_level"], Origin.of(dataset.attrs)
@@ -171,6 +173,8 @@ def _through_files(phase: Phase, scene: Any, auxiliary: Any, segmenters: list[An
     from darts_core.vectors.polygons import Origin, vectorize
 
     prepared, rasters = out / "preprocessed.zarr", [out / f"{one.name}.tif" for one in segmenters]
+    corner = {"y": slice(256), "x": slice(256)}
+    preprocess(read_scene(scene).isel(corner), auxiliary).load()  # imports what is imported on first use
     raw = phase("load", lambda: read_scene(scene))
     phase("preprocess", lambda: write_product(preprocess(raw, auxiliary), prepared, "preprocessed"))
     dataset = read_product(prepared, "preprocessed")
