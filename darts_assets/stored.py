@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +97,7 @@ class StoredDetections:
         for key, version in self.polygons.items():
             scene = features.read(self.store.open().current("preprocessed", key), "preprocessed").attrs
             extent = read_extent(self.masks[key].fetch(f"{SINGLE}{SUFFIX}"))
-            acquired = datetime.fromisoformat(scene["acquired"])
-            yield SceneDetections(frames.read(version, None), Look(scene["scene"], scene["sensor"], acquired, extent))
+            yield SceneDetections(frames.read(version, None), Look.of(scene, extent))
 
 
 def scene_detections(store: StoreResource, keys: list[str]) -> StoredDetections:

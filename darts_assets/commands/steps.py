@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -256,8 +255,7 @@ def _detections(folder: SceneFolder) -> SceneDetections:
 
     polygons = gpd.read_parquet(folder.need(folder.polygons, "vectorize"))
     scene = read_product(folder.preprocessed, "preprocessed").attrs
-    acquired = datetime.fromisoformat(scene["acquired"])
-    return SceneDetections(polygons, Look(scene["scene"], scene["sensor"], acquired, read_extent(folder.mask)))
+    return SceneDetections(polygons, Look.of(scene, read_extent(folder.mask)))
 
 
 @with_parameters(CoregistrationParameters)

@@ -1,20 +1,15 @@
 """Postprocessing: from probabilities to objects, where slumps can be told at all."""
 
-from importlib import import_module
-from typing import Any
+from darts_core.imports import on_first_use
 
-_HOMES = {
-    "PostprocessError": "masking",
-    "PostprocessParameters": "parameters",
-    "binarize": "masking",
-    "looked_at": "masking",
-    "percent": "masking",
-    "postprocess": "masking",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: the parameters alone must not cost an import of xarray."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "PostprocessError": "masking",
+        "PostprocessParameters": "parameters",
+        "binarize": "masking",
+        "looked_at": "masking",
+        "percent": "masking",
+        "postprocess": "masking",
+    },
+)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -45,6 +45,11 @@ class Look:
     """With time zone."""
     extent: shapely.Geometry
     """Where slumps were looked for, in EPSG:3413; empty where nowhere."""
+
+    @classmethod
+    def of(cls, attrs: Mapping[str, Any], extent: shapely.Geometry) -> Look:
+        """The look of a scene with these attributes: `scene`, `sensor` and `acquired`."""
+        return cls(attrs["scene"], attrs["sensor"], datetime.fromisoformat(attrs["acquired"]), extent)
 
 
 def extent_of(looked_at: xr.DataArray, resolution: float = OUTLINE_M) -> shapely.Geometry:

@@ -1,20 +1,15 @@
 """Super-resolution: upscalers, and the verbs that run them over whole scenes."""
 
-from importlib import import_module
-from typing import Any
+from darts_core.imports import on_first_use
 
-_HOMES = {
-    "Upscaler": "upscalers",
-    "load_upscaler": "upscalers",
-    "is_needed": "patches",
-    "stitch": "scenes",
-    "super_resolve_patches": "patches",
-    "super_resolve": "scenes",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: the parameters alone must not cost an import of torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "Upscaler": "upscalers",
+        "load_upscaler": "upscalers",
+        "is_needed": "patches",
+        "stitch": "scenes",
+        "super_resolve_patches": "patches",
+        "super_resolve": "scenes",
+    },
+)
