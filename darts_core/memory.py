@@ -8,15 +8,24 @@ import os
 import sys
 from typing import Any
 
-_ARENA_MAX = -8
-"""Parameter of `mallopt`."""
+_SETTINGS = {
+    "MALLOC_ARENA_MAX": (-8, 1),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 8 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": (-1, 2**25),
+}
+"""By the variable that overrules it: a parameter of `mallopt` and its value."""
 
 
 def share_heap() -> None:
-    """Let all threads share one heap: each thread's own keeps what it left, a tenth of the memory of a scene."""
+    """Let all threads share one heap, and leave large arrays out of it.
+
+    Each thread's own heap keeps what the thread left, a tenth of the memory of a scene; and what is laid between large
+    arrays keeps their places from being given back, as much again.
+    """
     libc = _glibc()
-    if libc is not None and "MALLOC_ARENA_MAX" not in os.environ:
-        libc.mallopt(_ARENA_MAX, 1)
+    for variable, (parameter, value) in _SETTINGS.items() if libc is not None else ():
+        if variable not in os.environ:
+            libc.mallopt(parameter, value)
 
 
 def give_back() -> None:

@@ -30,7 +30,7 @@ class Batch:
     numbers: list[int]
     """In the plan."""
     windows: list[np.ndarray]
-    """float32 (bands, height, width) each."""
+    """float32 (bands, height, width) each; nobody else's, and in memory with the bands of a pixel side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,23 @@ class Feed:
             yield Batch(list(numbers), list(windows))
 
     def _windows(self) -> Iterator[tuple[int, np.ndarray]]:
-        window = 4 * len(self.source.bands) * self.plan.window[0] * self.plan.window[1]
-        # a window of many megabytes is predicted for seconds: one thread keeps up, and memory holds fewer of them
-        readers = READERS if window <= PIECE_BYTES else 1
-        with plainly(), Flow(PoolStep(self._read, readers), Queue(1)) as flow:
+        with plainly(), Flow(PoolStep(self._read, READERS), Queue(1)) as flow:
             flow.queue_iterable(pieces(self.plan, self.numbers, len(self.source.bands)))
             for piece, values in flow:
+                shared = len(piece.numbers) > 1
                 for number in piece.numbers:
                     rows, cols = self.plan[number].within(piece.area)
-                    yield number, values[:, rows, cols]
+                    yield number, own(values[:, rows, cols], shared)
             if self.observe is not None:
                 self.observe(flow.flowstatus())
 
     def _read(self, piece: Piece) -> tuple[Piece, np.ndarray]:
         return piece, self.source.read(piece.area)
+
+
+def own(window: np.ndarray, shared: bool) -> np.ndarray:
+    """A window as models want it, see `Batch`; one that is so already and shares nothing is not copied."""
+    return np.array(window.transpose(1, 2, 0), order="C", copy=shared or None).transpose(2, 0, 1)
 
 
 @contextmanager

@@ -115,8 +115,11 @@ class Normalization(BaseModel):
         return cls(scheme=Scheme.FACTORS, spans=_spans(bands, factors, offsets), clip=True)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Physical values (bands, y, x) in the order of `spans` as model input, float32."""
-        made = np.empty(values.shape, np.float32)
+        """Physical values (bands, y, x) in the order of `spans` as model input, float32.
+
+        In memory the bands of a pixel lie side by side, as models want them.
+        """
+        made = np.empty((*values.shape[1:], len(values)), np.float32).transpose(2, 0, 1)
         for target, band, span in zip(made, values, self.spans, strict=True):
             target[...] = rescale(band, span, clip=self.clip)
         return made

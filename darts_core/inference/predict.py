@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from darts_core.dataflow import PoolStep, Queue
 from darts_core.dataflow import Sequence as Flow
 from darts_core.errors import DartsError
 from darts_core.inference.device import resolve_device
-from darts_core.inference.feed import Feed, Observe, plainly
+from darts_core.inference.feed import PIECE_BYTES, Feed, Observe, own, plainly
 from darts_core.inference.seeding import seeded
 from darts_core.inference.source import WindowSource
 from darts_core.windows import Plan, Progress
@@ -38,22 +39,35 @@ class Work:
     windows: Sequence[int]
     """Numbers in the plan; neighbours one after the other are read together."""
 
+    @property
+    def is_of_large_windows(self) -> bool:
+        """Whether a window is more than what is read at once."""
+        return 4 * len(self.source.bands) * self.plan.window[0] * self.plan.window[1] > PIECE_BYTES
+
+    def read(self, number: int) -> np.ndarray:
+        """One window, as `Feed` gives it."""
+        return own(self.source.read(self.plan[number]), False)
+
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _Coming:
     """A window on its way into the model."""
 
     scene: int
-    plan: Plan
+    work: Work
     number: int
     """In the plan."""
-    values: np.ndarray
-    """float32 (bands, height, width)."""
+    read: Callable[[], np.ndarray]
+    """Gives it as float32 (bands, height, width)."""
 
     @property
-    def kind(self) -> tuple[tuple[int, ...], int]:
+    def plan(self) -> Plan:
+        return self.work.plan
+
+    @property
+    def kind(self) -> tuple[int, tuple[int, int], int]:
         """What windows that go through the model together have in common."""
-        return self.values.shape, self.plan.factor
+        return len(self.work.source.bands), self.plan.window, self.plan.factor
 
     def __str__(self) -> str:
         return f"window {self.number} of the plan ({self.plan[self.number]}) of scene {self.scene}"
@@ -61,7 +75,7 @@ class _Read:
 
 Predicted = tuple[int, int, torch.Tensor]
 """Number of the scene, number of the window in its plan, and (bands out, height * factor, width * factor)."""
-Run = Callable[[list[_Read]], list[Predicted]]
+Run = Callable[[list[_Coming]], list[Predicted]]
 
 
 def predict(
@@ -131,11 +145,11 @@ def predict_scenes(
     target = torch.device(resolve_device(device))
     on_cpu = target.type == "cpu"
 
-    def run(batch: list[_Read]) -> list[Predicted]:
+    def run(batch: list[_Coming]) -> list[Predicted]:
         made = _forward(model, batch, device=target, multiple=multiple, seed=seed, encode=encode)
         return [(one.scene, one.number, values) for one, values in zip(batch, made, strict=True)]
 
-    batches = _batches(_read(scenes, observe), 1 if on_cpu or seed is not None else batch_size)
+    batches = _batches(_coming(scenes, observe, on_cpu), 1 if on_cpu or seed is not None else batch_size)
     # torch's random numbers have one state a process, which windows beside each other would share
     cores = torch.get_num_threads() if seed is None else 1
     done, total = 0, sum(len(scene.windows) for scene in scenes)
@@ -146,15 +160,23 @@ def predict_scenes(
             progress(done, total)
 
 
-def _read(scenes: Sequence[Work], observe: Observe | None) -> Iterator[_Read]:
+def _coming(scenes: Sequence[Work], observe: Observe | None, on_cpu: bool) -> Iterator[_Coming]:
+    """The windows of all scenes, read ahead.
+
+    On a CPU a large one is read by the thread that predicts it: both keep a core busy, and memory holds no more of
+    them than there are cores.
+    """
     for scene, work in enumerate(scenes):
+        if on_cpu and work.is_of_large_windows:
+            yield from (_Coming(scene, work, number, partial(work.read, number)) for number in work.windows)
+            continue
         for batch in Feed(work.source, work.plan, work.windows, 1, observe):
-            yield _Read(scene, work.plan, batch.numbers[0], batch.windows[0])
+            yield _Coming(scene, work, batch.numbers[0], partial(np.asarray, batch.windows[0]))
 
 
-def _batches(windows: Iterable[_Read], size: int) -> Iterator[list[_Read]]:
+def _batches(windows: Iterable[_Coming], size: int) -> Iterator[list[_Coming]]:
     """Windows that follow each other and are of one kind, at most `size` together."""
-    held: list[_Read] = []
+    held: list[_Coming] = []
     for window in windows:
         if held and (len(held) == size or held[0].kind != window.kind):
             yield held
@@ -164,7 +186,7 @@ def _batches(windows: Iterable[_Read], size: int) -> Iterator[list[_Read]]:
         yield held
 
 
-def _beside_each_other(run: Run, batches: Iterable[list[_Read]], cores: int) -> Iterator[list[Predicted]]:
+def _beside_each_other(run: Run, batches: Iterable[list[_Coming]], cores: int) -> Iterator[list[Predicted]]:
     """As many batches at a time as there are cores, each on one thread; they come out in order.
 
     Threads that share one window wait for each other at every layer; with a window each they do not, and the bits do
@@ -172,7 +194,7 @@ def _beside_each_other(run: Run, batches: Iterable[list[_Read]], cores: int) -> 
     """
     threads = torch.get_num_threads()
 
-    def alone(batch: list[_Read]) -> list[Predicted]:
+    def alone(batch: list[_Coming]) -> list[Predicted]:
         torch.set_num_threads(1)
         return run(batch)
 
@@ -186,7 +208,7 @@ def _beside_each_other(run: Run, batches: Iterable[list[_Read]], cores: int) -> 
 
 def _forward(
     model: Model,
-    batch: Sequence[_Read],
+    batch: Sequence[_Coming],
     *,
     device: torch.device,
     multiple: int,
@@ -195,10 +217,9 @@ def _forward(
 ) -> Sequence[torch.Tensor]:
     """One batch through the model, (bands out, height * factor, width * factor) a window, on `device`."""
     with torch.inference_mode():
-        windows = [_padded(one.values, multiple) for one in batch]
-        # alone, a window is copied once only: at 1024 pixels and ten bands each copy is 42 MB
+        windows = [_padded(_read(one), multiple) for one in batch]
         values = windows[0][None] if len(windows) == 1 else np.stack(windows)
-        inputs = torch.from_numpy(values).to(device, memory_format=torch.channels_last, non_blocking=True, copy=True)
+        inputs = torch.from_numpy(values).contiguous(memory_format=torch.channels_last).to(device, non_blocking=True)
         try:
             with nullcontext() if seed is None else seeded(device, seed, batch[0].number):
                 outputs = _checked(model(inputs), inputs, batch)
@@ -208,6 +229,14 @@ def _forward(
         return (encode(outputs) if encode else outputs.contiguous()).unbind()
 
 
+def _read(window: _Coming) -> np.ndarray:
+    try:
+        return window.read()
+    except Exception as error:
+        error.add_note(f"It was in {window}")
+        raise
+
+
 def _padded(values: np.ndarray, multiple: int) -> np.ndarray:
     short = [-size % multiple for size in values.shape[-2:]]
     if not any(short):
@@ -215,7 +244,7 @@ def _padded(values: np.ndarray, multiple: int) -> np.ndarray:
     return np.pad(values, ((0, 0), (0, short[0]), (0, short[1])), mode="reflect")
 
 
-def _checked(outputs: torch.Tensor, inputs: torch.Tensor, batch: Sequence[_Read]) -> torch.Tensor:
+def _checked(outputs: torch.Tensor, inputs: torch.Tensor, batch: Sequence[_Coming]) -> torch.Tensor:
     """What the model returned without what padding added, as float32."""
     count, _, height, width = inputs.shape
     factor = batch[0].plan.factor
@@ -232,5 +261,5 @@ def _checked(outputs: torch.Tensor, inputs: torch.Tensor, batch: Sequence[_Read]
                 f"The model returned NaN or infinity in {bad[0]}, where its input holds none; try precision float32, "
                 "or look at the model"
             )
-    rows, cols = batch[0].values.shape[-2:]
+    rows, cols = batch[0].plan.window
     return outputs[..., : rows * factor, : cols * factor].float()

@@ -115,6 +115,24 @@ def test_nodata_of_a_dem_is_nan(tmp_path: Path) -> None:
     assert set(np.unique(dem[~np.isnan(dem)])) == {50.0}
 
 
+@pytest.mark.parametrize("pixel", [3, 10, 60])
+def test_a_gap_changes_no_bit_of_what_lies_beside_it(tmp_path: Path, pixel: int) -> None:
+    values = np.random.default_rng(4).normal(300, 40, (1, 300, 300)).astype("float32")
+    place, grid = (
+        Affine(10, 0, 512_503, 0, -10, 7_702_502),
+        Grid(UTM, Affine(pixel, 0, 513_000, 0, -pixel, 7_702_000), 40, 30),
+    )
+    whole = read_dem(write(tmp_path / "whole.tif", values, place), grid).values
+    values[:, 50:58, 50:58] = -9999
+    gap = read_dem(write(tmp_path / "gap.tif", values, place, nodata=-9999), grid).values
+    missing = np.isnan(gap)
+    assert missing.any()
+    assert not np.isnan(whole).any()
+    reached = ndimage.binary_dilation(missing, iterations=2 * max(1, 10 // pixel) + 1)
+    assert not reached.all()
+    np.testing.assert_array_equal(gap[~reached], whole[~reached])
+
+
 def test_a_dem_elsewhere_says_where(tmp_path: Path) -> None:
     with pytest.raises(AuxiliaryError, match=r"far.tif does not cover .* columns -\d+\.\.-\d+"):
         read_dem(plane(tmp_path / "far.tif", left=700_000.0), GRID)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from darts_core.contracts import REFLECTANCE, variable
+from darts_core.dataflow import DataflowError
 from darts_core.inference.codes import encoder
 from darts_core.inference.predict import PredictionError, predict
 from darts_core.windows import plan
@@ -55,6 +56,32 @@ def test_the_bits_do_not_depend_on_batch_size_or_threads(scene, threads):
             assert all(torch.equal(alone[number], together[number]) for number in alone)
     finally:
         torch.set_num_threads(before)
+
+
+def test_large_windows_that_are_read_where_they_are_predicted_give_the_same(scene, monkeypatch):
+    model = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.Sigmoid()).eval()
+    ahead = results(model, scene)
+    monkeypatch.setattr("darts_core.inference.predict.PIECE_BYTES", 100)
+    there = results(model, scene)
+    assert list(there) == list(ahead)
+    assert all(torch.equal(ahead[number], there[number]) for number in ahead)
+
+
+def test_a_large_window_that_cannot_be_read_is_named(scene, monkeypatch):
+    monkeypatch.setattr("darts_core.inference.predict.PIECE_BYTES", 100)
+    monkeypatch.setattr(
+        Scene, "read", lambda scene, window: 1 / 0 if window == TILING[1] else np.zeros((2, 16, 16), "f4")
+    )
+    with pytest.raises(DataflowError, match="ZeroDivisionError") as raised:
+        results(nn.Identity(), scene)
+    assert "window 1 of the plan" in str(raised.value)
+
+
+def test_a_model_that_changes_its_input_changes_no_other_window(scene):
+    untouched = {number: scene.read(window).copy() for number, window in enumerate(TILING)}
+    made = results(lambda inputs: inputs.mul_(2), scene)
+    for number, values in made.items():
+        np.testing.assert_array_equal(values.numpy(), 2 * untouched[number])
 
 
 def test_a_stochastic_model_gives_each_window_its_own_numbers_whatever_the_batch(scene):
