@@ -27,6 +27,7 @@ from darts_core.manifests import code_of
 _AT_ONCE = 500
 """Rows that one query names."""
 
+_PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 _MATERIALIZED = DagsterEventType.ASSET_MATERIALIZATION
 _OBSERVED = DagsterEventType.ASSET_OBSERVATION
 
@@ -121,6 +122,8 @@ class _Index:
     def __post_init__(self) -> None:
         self.assets = _scene_assets()
         self._place = {key: number for number, key in enumerate(self.keys)}
+        # to read all is faster than to name many
+        self._named = list(self.keys) if len(self.keys) <= _AT_ONCE else None
         self._made = {asset.key: self._ids(asset.key, _MATERIALIZED) for asset in self.assets}
         unfinished = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
         self._unfinished = set(self.instance.get_run_ids(unfinished))
@@ -150,14 +153,14 @@ class _Index:
 
     def missing(self, asset: _Asset) -> _Found:
         """Scenes of which an asset was never made."""
-        for number in np.flatnonzero(self._made[asset.key] == 0):
+        for number in np.flatnonzero(self._made[asset.key] == 0).tolist():
             yield self.keys[number], SceneState(State.MISSING, asset.name, "was never made")
 
     def stale(self, asset: _Asset) -> _Found:
         """Scenes of which an asset is out of date; the asset is made."""
         if not asset.parents:
             delivered = self._ids(asset.key, _OBSERVED) > self._made[asset.key]
-            for number in np.flatnonzero(delivered):
+            for number in np.flatnonzero(delivered).tolist():
                 yield self.keys[number], SceneState(State.STALE, asset.name, "was delivered anew")
         for key, version in self._versions(asset.key).items():
             if code_of(version) != asset.code and key in self._place:
@@ -175,21 +178,30 @@ class _Index:
     def _ids(self, asset: dg.AssetKey, event: DagsterEventType) -> np.ndarray:
         """(scenes,), int64: id of the latest event of each scene, 0 where there is none."""
         ids = np.zeros(len(self.keys), np.int64)
-        for key, latest in self.instance.event_log_storage.get_latest_storage_id_by_partition(asset, event).items():
+        latest = self.instance.event_log_storage.get_latest_storage_id_by_partition(
+            asset, event, partitions=set(self._named or ())
+        )
+        for key, latest_id in latest.items():
             if key in self._place:
-                ids[self._place[key]] = latest
+                ids[self._place[key]] = latest_id
         return ids
 
     def _attempts(self, asset: dg.AssetKey) -> dict[str, str]:
         """Scene to run, where a run that was to make the asset has not made it."""
         storage = self.instance.event_log_storage
-        tried = storage.get_latest_asset_partition_materialization_attempts_without_materializations(asset)
+        planned = self._ids(asset, _PLANNED)
+        open_ends = planned[planned > self._made[asset]]
+        if not open_ends.size:
+            return {}
+        tried = storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+            asset, after_storage_id=int(open_ends.min()) - 1
+        )
         return {key: run_id for key, (run_id, _) in tried.items() if key in self._place}
 
     def _versions(self, asset: dg.AssetKey, keys: Sequence[str] | None = None) -> dict[str, str]:
-        """Scene to data version, of all scenes where none is named."""
+        """Scene to data version, of all these scenes where none is named."""
         tags = self.instance.event_log_storage.get_latest_tags_by_partition(
-            asset, _MATERIALIZED, [DATA_VERSION_TAG], asset_partitions=keys
+            asset, _MATERIALIZED, [DATA_VERSION_TAG], asset_partitions=keys or self._named
         )
         return {key: of[DATA_VERSION_TAG] for key, of in tags.items()}
 
@@ -220,7 +232,7 @@ class _Index:
                 break
             since = record.storage_id
         made = self._made[asset.key]
-        for number in np.flatnonzero((made > 0) & (made < since)):
+        for number in np.flatnonzero((made > 0) & (made < since)).tolist():
             yield self.keys[number]
 
 
