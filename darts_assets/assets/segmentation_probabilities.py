@@ -67,6 +67,7 @@ def segmentation_probabilities(
             for model in released
         },
         summarize=lambda product: {**summarize_probabilities(product), "rasters": rasters},
+        made_from={**inputs, **{f"model:{model.name}": model.digest for model in released}},
     )
 
 
