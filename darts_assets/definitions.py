@@ -17,6 +17,7 @@ from resources.auxiliary import AuxiliaryData
 from resources.models import ModelStore
 from resources.scenes import SceneSource, WatchedPlace
 from resources.settings import Settings
+from resources.upkeep import Upkeep
 
 settings = Settings.load()
 store = StoreResource(root=settings.products, endpoint_url=settings.s3_endpoint)
@@ -32,6 +33,7 @@ defs = dg.Definitions(
         "store": store,
         "scenes": SceneSource(url=settings.scenes, endpoint_url=settings.s3_endpoint),
         "watched": WatchedPlace.of(settings),
+        "upkeep": Upkeep.of(settings),
         "auxiliary": AuxiliaryData.of(settings),
         "models": ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler),
         "accelerator": Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks),

@@ -64,6 +64,11 @@ class Settings(BaseModel):
     max_cloud: float | None = Field(
         default=None, ge=0, le=100, description="Percent of cloud that a scene it takes may have"
     )
+    nightly_scenes: int = Field(default=200, ge=1, description="Most scenes that nightly_backfill takes up")
+    nightly_season: str | None = Field(None, description="Only scenes of this year are taken up at night")
+    release_cron: str = Field("0 6 15 10 *", description="When season_release runs, UTC; default 15 October")
+    keep_days: int = Field(default=30, ge=1, description="Days for which weekly_clean_up keeps a superseded version")
+    clean_up_applies: bool = Field(False, description="Whether weekly_clean_up removes what it lists")
     upscaler: str = Field("bicubic", description="Super-resolution model: built in, or the name of a trained one")
     device: str = Field("auto", description="cpu, cuda, mps, or auto")
     launcher: Launcher = Field(

@@ -15,9 +15,13 @@ from io_managers.base import StoreResource
 class CleanUpConfig(dg.Config):
     """What the Launchpad offers for `clean_up`."""
 
-    dry_run: bool = Field(True, description="Only list what would go")
-    older_than_days: int = Field(30, ge=1, description="Days for which a superseded or unfinished version is kept")
-    also_made_from: bool = Field(False, description="Let go also what a current product or release was made from")
+    dry_run: bool = Field(default=True, description="Only list what would go")
+    older_than_days: int = Field(
+        default=30, ge=1, description="Days for which a superseded or unfinished version is kept"
+    )
+    also_made_from: bool = Field(
+        default=False, description="Let go also what a current product or release was made from"
+    )
 
 
 def clean(store: Store, config: CleanUpConfig, say: Callable[[str], None]) -> list[Removable]:
