@@ -18,6 +18,7 @@ from resources.models import ModelStore
 from resources.scenes import SceneSource, WatchedPlace
 from resources.settings import Settings
 from resources.upkeep import Upkeep
+from resources.webhook import Webhook
 
 settings = Settings.load()
 store = StoreResource(root=settings.products, endpoint_url=settings.s3_endpoint)
@@ -33,6 +34,7 @@ defs = dg.Definitions(
         "store": store,
         "scenes": SceneSource(url=settings.scenes, endpoint_url=settings.s3_endpoint),
         "watched": WatchedPlace.of(settings),
+        "webhook": Webhook(ui_url=settings.ui_url),
         "upkeep": Upkeep.of(settings),
         "auxiliary": AuxiliaryData.of(settings),
         "models": ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler),

@@ -67,6 +67,7 @@ class Settings(BaseModel):
     nightly_scenes: int = Field(default=200, ge=1, description="Most scenes that nightly_backfill takes up")
     nightly_season: str | None = Field(None, description="Only scenes of this year are taken up at night")
     release_cron: str = Field("0 6 15 10 *", description="When season_release runs, UTC; default 15 October")
+    ui_url: str = Field("http://127.0.0.1:3000", description="Where people open the UI; for links in messages")
     keep_days: int = Field(default=30, ge=1, description="Days for which weekly_clean_up keeps a superseded version")
     clean_up_applies: bool = Field(False, description="Whether weekly_clean_up removes what it lists")
     upscaler: str = Field("bicubic", description="Super-resolution model: built in, or the name of a trained one")
