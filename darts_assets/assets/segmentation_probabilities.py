@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.automation.conditions import USES_MODELS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.progress import logged
 from darts_assets.stored import collected
@@ -28,8 +28,8 @@ class SegmentConfig(SegmentParameters, dg.Config):
 
 @dg.asset(
     **SCENE_ASSET,
-    deps=[collected("segmentation_model")],
-    automation_condition=FOLLOWS,
+    deps=["released_models", collected("segmentation_model")],
+    automation_condition=USES_MODELS,
     group_name="g3_segmentation",
     kinds={"geotiff", "pytorch"},
     io_manager_key="cog",
