@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -142,7 +143,11 @@ def _deliver(inbox: Path, raster: Path, numbers: range) -> None:
     for number in numbers:
         folder = inbox / f"T{number:06d}"
         folder.mkdir(parents=True)
-        os.link(raster, folder / "scene.tif")
+        # a file system allows a file only so many names
+        source = raster.with_name(f"scene-{number // 10_000}.tif")
+        if not source.exists():
+            shutil.copyfile(raster, source)
+        os.link(source, folder / "scene.tif")
         (folder / "scene.json").write_text(json.dumps(_item(folder.name)))
 
 

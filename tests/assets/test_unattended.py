@@ -6,19 +6,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus
 from support.demo import PER_SCENE, Demo, plain_environment
 
+from darts_assets.automation.backfills import start_backfill
 from darts_assets.runs import instance_of, prepare_home
+from darts_assets.states import State, scene_states
 from darts_core.store import Store
 from resources.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 WORKSPACE = str(ROOT / "workspace.yaml")
+REQUESTED = BulkActionStatus.REQUESTED
 PATIENCE = 400.0
 """Seconds: two sensors of 30 s, and the work itself on a busy machine."""
 
@@ -71,19 +75,39 @@ def settings_of(home: Path) -> Settings:
         return Settings.load()
 
 
-def test_a_scene_that_arrives_becomes_polygons_once(demo: Demo, home: Path, daemon: subprocess.Popen[bytes]) -> None:
+def until(what: Callable[[], bool], home: Path, daemon: subprocess.Popen[bytes]) -> None:
+    """Wait for something that the daemon is to bring about."""
+    latest = time.monotonic() + PATIENCE
+    while not what():
+        assert daemon.poll() is None, (home / "daemon.log").read_text()[-3000:]
+        assert time.monotonic() < latest, (home / "daemon.log").read_text()[-3000:]
+        time.sleep(2)
+
+
+def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
+    demo: Demo, home: Path, daemon: subprocess.Popen[bytes]
+) -> None:
     (order,) = (path for path in (demo.world / "scenes").iterdir() if path.suffix != ".SAFE")
     shutil.copytree(order, home / "arriving")
     (home / "arriving").rename(home / "inbox" / order.name)
-    store, until = Store(str(home / "products")), time.monotonic() + PATIENCE
-    while not store.partitions("slump_polygons"):
-        assert daemon.poll() is None, (home / "daemon.log").read_text()[-3000:]
-        assert time.monotonic() < until, (home / "daemon.log").read_text()[-3000:]
-        time.sleep(2)
-    assert store.partitions("slump_polygons") == [demo.planet]
+    store = Store(str(home / "products"))
+    until(lambda: store.partitions("slump_polygons") == [demo.planet], home, daemon)
     time.sleep(40)  # another tick of each sensor
     with instance_of(settings_of(home)) as instance:
-        for asset in PER_SCENE:
-            events = instance.fetch_materializations(dg.AssetKey(asset), limit=10).records
-            assert [record.partition_key for record in events] == [demo.planet], asset
+        assert materializations(instance) == {asset: [demo.planet] for asset in PER_SCENE}
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+        assert scene_states(instance)[demo.planet].state is State.MADE
+        start_backfill(instance, "nightly-of-the-test", [demo.planet], title="A night")
+        assert scene_states(instance)[demo.planet].state is State.RUNNING
+        until(lambda: instance.get_backfill("nightly-of-the-test").status is not REQUESTED, home, daemon)
+        assert instance.get_backfill("nightly-of-the-test").status is BulkActionStatus.COMPLETED_SUCCESS
+        assert materializations(instance) == {asset: [demo.planet] * 2 for asset in PER_SCENE}
+        assert scene_states(instance)[demo.planet].state is State.MADE
+
+
+def materializations(instance: dg.DagsterInstance) -> dict[str, list[str]]:
+    """Asset to the partitions of its materializations."""
+    return {
+        asset: [record.partition_key for record in instance.fetch_materializations(dg.AssetKey(asset), limit=9).records]
+        for asset in PER_SCENE
+    }
