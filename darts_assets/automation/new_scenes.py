@@ -23,7 +23,7 @@ from darts_assets.assets.raw_scene import version_of_delivery
 from darts_assets.automation.jobs import process_scene
 from darts_assets.partitions import SCENES, SEASONS, add, known, season_of
 from darts_core.errors import DartsError
-from darts_core.scenes.scene import Unreachable
+from darts_core.scenes.scene import SceneError, Unreachable
 from darts_core.store import Store, StoreError
 from io_managers.base import StoreResource
 from resources.arrivals import Index
@@ -195,7 +195,11 @@ class _Tick:
         if key in self.new:
             self.new[key] = delivered
             return True
-        return before.signature == delivered.signature or self._renewed(before, delivered)
+        if before.signature == delivered.signature:
+            if before.entry != delivered.entry:  # the same files were moved
+                enter(self.store, [replace(delivered, times=before.times)])
+            return True
+        return self._renewed(before, delivered)
 
     def _replaces(self, delivered: Registered, before: Registered) -> bool:
         """Whether another entry of the same acquisition takes the place of the one that is registered."""
@@ -216,7 +220,13 @@ class _Tick:
         if before.renewed is not None and before.renewed[0] == signature:
             digest = before.renewed[1]
         else:
-            digest = scene_digest(delivered.scene, self.options)
+            try:
+                digest = scene_digest(delivered.scene, self.options)
+            except Unreachable:
+                raise
+            except SceneError as error:
+                self.refused.append(str(error))
+                return False
             pending = (signature, digest)
             enter(self.store, [replace(delivered, signature=before.signature, renewed=pending, times=before.times)])
         run_key = f"{key}@{digest}#{before.times}"

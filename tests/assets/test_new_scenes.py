@@ -161,6 +161,42 @@ def test_hostile_names_are_refused_with_the_reason_and_others_taken(place: Place
     assert "1 left out" in said or len(place.scenes) == 2
 
 
+def test_a_delivery_that_was_moved_is_found_there_and_not_made_again(place: Place) -> None:
+    place.deliver("A")
+    place.tick()
+    place.made("A")
+    (place.inbox / "A").rename(place.inbox / "moved")
+    place.tick()
+    place.tick()
+    assert place.asked == []
+    assert "/moved/" in registered(place.store, key_of("A")).url
+
+
+@pytest.mark.parametrize("bad", ["link", "link inside", "garbage", "empty", "closed"])
+def test_what_cannot_be_read_keeps_nothing_else_from_being_found(place: Place, bad: str) -> None:
+    place.deliver("B")
+    first = place.inbox / "A"
+    if bad == "link":
+        first.symlink_to(place.inbox / "nowhere")
+    elif bad == "link inside":
+        place.deliver("A")
+        (first / "lost").symlink_to(place.inbox / "nowhere")
+    else:
+        first.mkdir(mode=0o000 if bad == "closed" else 0o755)
+        if bad == "garbage":
+            (first / "A.tif").write_bytes(b"no raster")
+            (first / "A.json").write_text('{"type": "Feature", "stac_version": 1, "assets": [], "properties": 7}')
+    place.tick()
+    assert key_of("B") in place.scenes
+    assert "No new scene" in place.tick()
+
+
+def test_a_store_that_does_not_answer_is_a_readable_skip(place: Place, s3: str) -> None:
+    place.deliver("A")
+    place.products = StoreResource(root="s3://no-such-bucket/products", endpoint_url="http://127.0.0.1:1")
+    assert "cannot be reached" in place.tick()
+
+
 def test_what_a_person_named_is_not_made_again(place: Place) -> None:
     place.deliver("A")
     register(place.store, find_scenes(str(place.inbox)).scenes)
