@@ -1,6 +1,7 @@
 """What the sensor makes of what arrives: each delivery once, whatever happens to ticks, cursor and index."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_not_more_than_so_many_are_taken_at_once(place: Place, monkeypatch: pyte
     assert len(place.scenes) == 5
 
 
-@pytest.mark.parametrize("grid", ["../../etc", "a/b", "a b", "x" * 120, "a;DROP", "..", "ä"])
+@pytest.mark.parametrize("grid", ["../../etc", "a/b", "a b", "x" * 120, "a;DROP", "..", ".hidden", "ä"])
 def test_hostile_names_are_refused_with_the_reason_and_others_taken(place: Place, grid: str) -> None:
     place.deliver("A", "H")
     item = place.inbox / "H" / "H.json"
@@ -157,8 +158,11 @@ def test_hostile_names_are_refused_with_the_reason_and_others_taken(place: Place
     item.write_text(json.dumps(content))
     said = place.tick()
     assert key_of("A") in place.scenes
-    assert all(".." not in key and key.isascii() and len(key) <= 100 for key in place.scenes)
-    assert "1 left out" in said or len(place.scenes) == 2
+    for key in place.scenes:
+        assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", key)
+        assert ".." not in key
+    # what is no name is refused with the reason, or was made one as the reader does with titles
+    assert ("1 left out" in said) == (len(place.scenes) == 1)
 
 
 def test_a_delivery_that_was_moved_is_found_there_and_not_made_again(place: Place) -> None:
@@ -189,6 +193,15 @@ def test_what_cannot_be_read_keeps_nothing_else_from_being_found(place: Place, b
     place.tick()
     assert key_of("B") in place.scenes
     assert "No new scene" in place.tick()
+
+
+def test_a_register_that_was_damaged_is_written_anew(place: Place) -> None:
+    place.deliver("A")
+    place.tick()
+    place.store.write_bytes(place.store.path("scenes", f"{key_of('A')}.json"), b"{")
+    (place.inbox.parent / "products" / "scenes" / "index.json").write_text("[")
+    place.tick()
+    assert registered(place.store, key_of("A")).tile == "A"
 
 
 def test_a_store_that_does_not_answer_is_a_readable_skip(place: Place, s3: str) -> None:
