@@ -14,7 +14,7 @@ from resources.models import ModelStore
 ASSET = dg.AssetKey("released_models")
 
 
-@dg.sensor(minimum_interval_seconds=300, default_status=dg.DefaultSensorStatus.STOPPED, asset_selection=[ASSET])
+@dg.sensor(minimum_interval_seconds=300, default_status=dg.DefaultSensorStatus.STOPPED)
 def watch_models(
     context: dg.SensorEvaluationContext, models: ModelStore, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
