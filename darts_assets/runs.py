@@ -16,6 +16,7 @@ import dagster as dg
 from dagster import DagsterInstance
 from dagster._core.utils import make_new_run_id
 
+from darts_assets.automation.launcher import process_tags
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
 from darts_core.scenes import Scene
 from darts_core.store import Store
@@ -123,6 +124,7 @@ def run_job(
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             instance=instance,
+            tags=process_tags(),
             partition_key=partition,
             asset_selection=[dg.AssetKey(name) for name in select] if select else None,
             raise_on_error=False,
