@@ -4,12 +4,13 @@ import dagster as dg
 
 from darts_assets.automation.conditions import NEW_SCENE
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_scene
 from io_managers.base import StoreResource
 from resources.scenes import SceneSource, registered
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
     automation_condition=NEW_SCENE,
     group_name="g1_scenes",
