@@ -15,7 +15,7 @@ from io_managers.zarr import ZarrIOManager
 from resources.accelerator import Accelerator
 from resources.auxiliary import AuxiliaryData
 from resources.models import ModelStore
-from resources.scenes import SceneSource
+from resources.scenes import SceneSource, WatchedPlace
 from resources.settings import Settings
 
 settings = Settings.load()
@@ -31,6 +31,7 @@ defs = dg.Definitions(
     resources={
         "store": store,
         "scenes": SceneSource(url=settings.scenes, endpoint_url=settings.s3_endpoint),
+        "watched": WatchedPlace.of(settings),
         "auxiliary": AuxiliaryData.of(settings),
         "models": ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler),
         "accelerator": Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks),
