@@ -31,7 +31,12 @@ from dagster._core.events import (
     DagsterEventBatchMetadata,
     generate_event_batch_id,
 )
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    RETRY_STRATEGY_TAG,
+)
 
 from darts_assets.partitions import SCENES, season_of, tile_of
 from darts_core.errors import DartsError
@@ -83,6 +88,7 @@ def batch_tags(keys: Sequence[str]) -> dict[str, str]:
         # to Dagster it is the range of the first; the others are ours to tell of
         ASSET_PARTITION_RANGE_START_TAG: keys[0],
         ASSET_PARTITION_RANGE_END_TAG: keys[0],
+        RETRY_STRATEGY_TAG: ReexecutionStrategy.ALL_STEPS.value,
         **{f"{SCENES_TAG}/{number}" if number else SCENES_TAG: names for number, names in enumerate(named)},
         **described(keys),
     }

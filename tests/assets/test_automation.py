@@ -1,6 +1,5 @@
 """Scenes that arrive become products, once; nothing starts before a person turns it on."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -12,12 +11,10 @@ import pytest
 from support.demo import PER_SCENE
 
 from darts_assets.automation.schedules import nightly_backfill
-from darts_assets.automation.sensors import new_scenes
 from darts_assets.definitions import defs
-from darts_assets.partitions import SCENES, SEASONS, add, known
+from darts_assets.partitions import SCENES, add
 from darts_core.synthetic.world import World, make_world
 from io_managers.base import StoreResource
-from resources.scenes import SceneSource, registered
 
 KEYS = ["T08WMA_20230101T000000_S2A", "T08WMA_20230102T000000_S2A"]
 
