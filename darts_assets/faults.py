@@ -28,7 +28,7 @@ _ERRNOS = {
 _STATUSES = {408, 425, 429, 500, 502, 503, 504}
 _CLASSES = {
     "aiohttp.client_exceptions": {"ClientConnectionError", "ClientPayloadError"},
-    "botocore.exceptions": {"HTTPClientError", "ResponseStreamingError"},
+    "botocore.exceptions": {"ConnectionError", "HTTPClientError", "ResponseStreamingError"},
     "http.client": {"IncompleteRead", "RemoteDisconnected"},
     "requests.exceptions": {"ConnectionError", "Timeout", "ChunkedEncodingError"},
     "urllib3.exceptions": {"TimeoutError", "ProtocolError", "NewConnectionError", "MaxRetryError"},

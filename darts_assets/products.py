@@ -83,7 +83,7 @@ def _made(
     found = []
     if checks:
         version = manager.store.open().current(asset, key)
-        checked = Checked(version, manager.read(version, contract))
+        checked = Checked(version, partial(manager.read, version, contract))
         found = [check.result(checked) for check in checks]
     parents = {dep.asset_key.path[-1] for dep in context.assets_def.get_asset_spec(context.asset_key).deps}
     versions = {name: version_of(value) for name, value in read.items() if name in parents}

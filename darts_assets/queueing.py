@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
 from dagster import DagsterInstance
@@ -65,7 +66,8 @@ def queue(
             remote_job_origin=_remote_origin(),
             job_code_origin=_code_origin(),
         )
-        instance.run_coordinator.submit_run(SubmitRunContext(run, workspace=None))
+        # queueing writes an event and asks nothing of the workspace, which is the daemon's
+        instance.run_coordinator.submit_run(SubmitRunContext(run, workspace=cast("Any", None)))
         ids.append(run.run_id)
     return ids
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -16,7 +17,7 @@ import dagster as dg
 from dagster import DagsterInstance
 from dagster._core.utils import make_new_run_id
 
-from darts_assets.batches import batch_tags, failed_in
+from darts_assets.batches import AT_ONCE, batch_tags, failed_in
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
 from darts_core.scenes import Scene
 from darts_core.store import Store
@@ -64,6 +65,8 @@ def prepare_home(settings: Settings) -> None:
             f"{settings.home} cannot be the home: {error}. Expected a folder that can be written to; name another "
             "with --home or DARTS_HOME"
         ) from error
+    # events of scenes for which there is nothing to do are written together
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(AT_ONCE))
     target = settings.dagster_home / "dagster.yaml"
     if not target.exists():
         shutil.copyfile(Path(__file__).parents[1] / "dagster.yaml", target)

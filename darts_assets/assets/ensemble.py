@@ -3,6 +3,7 @@
 import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.neighbours import ensemble_does_not_drift
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.products import product
 from darts_assets.summaries import summarize_probabilities
@@ -17,6 +18,7 @@ class EnsembleConfig(EnsembleParameters, dg.Config):
 
 @product(
     **SCENE_ASSET,
+    checks=[ensemble_does_not_drift],
     automation_condition=FOLLOWS,
     group_name="g3_segmentation",
     kinds={"geotiff"},

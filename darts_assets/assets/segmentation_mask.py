@@ -4,6 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.scenes import segmentation_mask_was_looked_at
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.products import product
 from darts_assets.summaries import summarize_mask
@@ -25,6 +26,7 @@ class PostprocessConfig(PostprocessParameters, dg.Config):
 
 @product(
     **SCENE_ASSET,
+    checks=[segmentation_mask_was_looked_at],
     automation_condition=FOLLOWS,
     group_name="g3_segmentation",
     kinds={"geotiff"},

@@ -5,6 +5,7 @@ from functools import partial
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
+from darts_assets.pools import ACCELERATOR
 from darts_assets.products import product
 from darts_assets.summaries import summarize_checkpoint
 from darts_assets.types import Dataset
@@ -23,7 +24,7 @@ class TrainSegmentationConfig(TrainSegmentationParameters, dg.Config):
     io_manager_key="file",
     metadata={"contract": ".pt"},
     code_version="2",
-    pool="accelerator",
+    pool=ACCELERATOR,
 )
 def segmentation_model(
     context: dg.AssetExecutionContext,

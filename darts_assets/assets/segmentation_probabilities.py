@@ -6,7 +6,9 @@ import dagster as dg
 from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.scenes import probabilities_cover_what_was_observed
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.pools import ACCELERATOR
 from darts_assets.products import product
 from darts_assets.progress import logged
 from darts_assets.stored import collected
@@ -29,6 +31,7 @@ class SegmentConfig(SegmentParameters, dg.Config):
 
 @product(
     **SCENE_ASSET,
+    checks=[probabilities_cover_what_was_observed],
     deps=[collected("segmentation_model")],
     automation_condition=FOLLOWS,
     group_name="g3_segmentation",
@@ -36,7 +39,7 @@ class SegmentConfig(SegmentParameters, dg.Config):
     io_manager_key="cog",
     code_version=CODE_VERSION,
     metadata={"contract": "segmentation"},
-    pool="accelerator",
+    pool=ACCELERATOR,
 )
 def segmentation_probabilities(
     context: dg.AssetExecutionContext,

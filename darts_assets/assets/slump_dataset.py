@@ -5,6 +5,7 @@ from functools import partial
 import dagster as dg
 from pydantic import Field
 
+from darts_assets.checks.releases import slump_dataset_is_consistent
 from darts_assets.materialize import materialize
 from darts_assets.partitions import SEASONS, season_of
 from darts_assets.products import product
@@ -25,6 +26,7 @@ class ReleaseConfig(ReleaseParameters, dg.Config):
 
 
 @product(
+    checks=[slump_dataset_is_consistent],
     partitions_def=SEASONS,
     deps=[collected("slump_polygons"), collected("segmentation_mask")],
     owners=["team:darts"],

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from darts_assets.materialize import MODEL_ASSET, materialize
 from darts_assets.partitions import UPSCALERS
+from darts_assets.pools import ACCELERATOR
 from darts_assets.products import product
 from darts_assets.stored import collected, preprocessed_scenes
 from darts_assets.summaries import summarize_checkpoint
@@ -28,7 +29,7 @@ class TrainUpscalerConfig(TrainUpscalerParameters, dg.Config):
     io_manager_key="file",
     metadata={"contract": ".pt"},
     code_version="1",
-    pool="accelerator",
+    pool=ACCELERATOR,
 )
 def super_resolution_model(
     context: dg.AssetExecutionContext, config: TrainUpscalerConfig, store: StoreResource, accelerator: Accelerator

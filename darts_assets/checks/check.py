@@ -17,8 +17,8 @@ class Checked:
 
     version: Version
     """Its manifest holds the summary: what most checks need without reading a product."""
-    product: Any
-    """As an IO manager reads it: lazy."""
+    read: Callable[[], Any]
+    """Opens the product as an IO manager does: lazily."""
 
     @property
     def summary(self) -> dict[str, Any]:

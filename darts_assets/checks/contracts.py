@@ -10,7 +10,7 @@ from darts_core.contracts import ContractError, validate
 def preprocessed_keeps_its_contract(checked: Checked) -> dg.AssetCheckResult:
     """Variables, dtypes, nodata, attributes and ranges are those of the table."""
     try:
-        validate(checked.product, "preprocessed")
+        validate(checked.read(), "preprocessed")
     except ContractError as departures:
         return dg.AssetCheckResult(passed=False, description=str(departures))
     return dg.AssetCheckResult(passed=True, description="As the contract says")
@@ -19,6 +19,6 @@ def preprocessed_keeps_its_contract(checked: Checked) -> dg.AssetCheckResult:
 @blocking
 def slump_polygons_are_valid(checked: Checked) -> dg.AssetCheckResult:
     """Every polygon is valid, not empty, and has an area."""
-    frame = checked.product
+    frame = checked.read()
     wrong = frame[~frame.geometry.is_valid | frame.geometry.is_empty | (frame["area_m2"] <= 0)]
     return dg.AssetCheckResult(passed=wrong.empty, description=f"{len(wrong)} of {len(frame)} polygons are not valid")
