@@ -54,6 +54,10 @@ class BatchError(DartsError):
     """Some scenes of a run failed; the others are made."""
 
 
+class BlockedError(DartsError):
+    """A product fails a check, and nothing is to be built upon it."""
+
+
 @dataclass(frozen=True, slots=True)
 class MadeOne:
     """What came of one partition."""
@@ -140,12 +144,14 @@ def one_by_one(
     keys, step = keys_of(context), context.op_execution_context.get_step_execution_context()
     failed = _FAILED[context.run.run_id]
     record = _Record(context)
-    if any(tag.startswith(SCENES_TAG) for tag in context.run.tags):
+    if not record.plans_ranges_only and any(tag.startswith(SCENES_TAG) for tag in context.run.tags):
         record.plan(keys[1:])
     try:
         for key in keys:
             if key not in failed:
                 failed.update(_one(context, key, make, record))
+        if record.plans_ranges_only:
+            record.plan([key for key in keys if key in failed and key not in record.told])
     finally:
         record.write()
     later = any(step.step.key in needed for needed in step.execution_plan.get_executable_step_deps().values())
@@ -168,13 +174,23 @@ def _one(
         context.log.error(f"{asset} of {key} failed: {error}", exc_info=not isinstance(error, DartsError))
         return {key: f"{asset}: {error}"}
     record.made(key, made)
-    wrong = [
-        f"{check.check_name}: {check.description}" for check in made.result.check_results or [] if record.blocks(check)
-    ]
+    wrong = not_built_upon(context, made.result)
     if not wrong:
         return {}
-    context.log.error(f"{asset} of {key} is not built upon: {'; '.join(wrong)}")
-    return {key: f"{asset}: {'; '.join(wrong)}"}
+    context.log.error(f"{asset} of {key} is not built upon: {wrong}")
+    return {key: f"{asset}: {wrong}"}
+
+
+def not_built_upon(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> str:
+    """Which blocking checks a product fails, and why; empty where it may be used."""
+    failed = [check for check in result.check_results or [] if not check.passed]
+    errors = [check for check in failed if check.severity is dg.AssetCheckSeverity.ERROR]
+    wrong = [check for check in errors if _spec(context, check).blocking]
+    return "; ".join(f"{check.check_name}: {check.description}" for check in wrong)
+
+
+def _spec(context: dg.AssetExecutionContext, check: dg.AssetCheckResult) -> dg.AssetCheckSpec:
+    return next(spec for spec in context.assets_def.check_specs if spec.name == check.check_name)
 
 
 def _summary(failed: Mapping[str, str], keys: Sequence[str]) -> str:
@@ -193,9 +209,17 @@ class _Record:
     """What Dagster's event log gets to know of an asset's partitions."""
 
     context: dg.AssetExecutionContext
+    told: set[str] = field(default_factory=set)
+    """Partitions that are made."""
     _materializations: list[dg.AssetMaterialization] = field(default_factory=list)
     _checks: list[tuple[str, dg.AssetCheckResult]] = field(default_factory=list)
     _written: float = field(default_factory=time.monotonic)
+
+    @property
+    def plans_ranges_only(self) -> bool:
+        """Whether Dagster announces the range of a run, which is quicker, and not each partition of it."""
+        storage = self.context.instance.event_log_storage
+        return bool(storage.supports_partition_subset_in_asset_materialization_planned_events)
 
     def plan(self, keys: Sequence[str]) -> None:
         """Announce partitions: one that is announced and not made is red once the run has failed."""
@@ -214,6 +238,7 @@ class _Record:
     def made(self, key: str, made: MadeOne) -> None:
         """Tell of one partition: at once where work was done, within a second where there was nothing to do."""
         result = made.result
+        self.told.add(key)
         metadata = dict(result.metadata or {})
         self._materializations.append(
             dg.AssetMaterialization(
@@ -239,24 +264,8 @@ class _Record:
         ids = self.context.instance.event_log_storage.get_latest_storage_id_by_partition(
             self.context.asset_key, kind.ASSET_MATERIALIZATION, {key for key, _ in checks}
         )
-        batch = generate_event_batch_id()
-        for number, (key, check) in enumerate(checks, start=1):
-            evaluation = self._evaluation(key, check, ids[key])
-            told = "passed" if check.passed else "did not pass"
-            DagsterEvent.from_step(
-                kind.ASSET_CHECK_EVALUATION,
-                step,
-                evaluation,
-                f"{check.check_name} of {key} {told}: {check.description}",
-                DagsterEventBatchMetadata(batch, number == len(checks)),
-            )
-
-    def blocks(self, check: dg.AssetCheckResult) -> bool:
-        """Whether nothing is to be made from a partition because of this check."""
-        return not check.passed and check.severity is dg.AssetCheckSeverity.ERROR and self._spec(check).blocking
-
-    def _spec(self, check: dg.AssetCheckResult) -> dg.AssetCheckSpec:
-        return next(spec for spec in self.context.assets_def.check_specs if spec.name == check.check_name)
+        for key, check in checks:
+            DagsterEvent.asset_check_evaluation(step, self._evaluation(key, check, ids[key]))
 
     def _evaluation(self, key: str, check: dg.AssetCheckResult, storage_id: int) -> dg.AssetCheckEvaluation:
         target = AssetCheckEvaluationTargetMaterializationData(
@@ -270,7 +279,7 @@ class _Record:
             target_materialization_data=target,
             severity=check.severity,
             description=check.description,
-            blocking=self._spec(check).blocking,
+            blocking=_spec(self.context, check).blocking,
             partition=key,
         )
 

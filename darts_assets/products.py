@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from darts_assets.batches import MadeOne, begun, one_by_one
+from darts_assets.batches import BlockedError, MadeOne, begun, not_built_upon, one_by_one
 from darts_assets.checks.check import Check, Checked
 from darts_assets.faults import at_most, patiently
 from darts_assets.partitions import SCENES
@@ -43,7 +43,10 @@ def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], d
             one = partial(_patiently_made, make=make, given=given, checks=checks, about=about)
             begun(context)
             if context.has_partition_key:
-                yield one(context).result
+                result = one(context).result
+                yield result
+                if wrong := not_built_upon(context, result):
+                    raise BlockedError(f"{context.partition_key} is not built upon: {wrong}")
             else:
                 yield from one_by_one(context, one)
 

@@ -55,6 +55,19 @@ class TestFailures:
         assert f"{KEYS[1]}: first: the scene has no bands" in failure(result)
         assert f"{BLOCKED}: first: is_not_empty: has no letters that count" in failure(result)
 
+    def test_it_is_red_too_where_dagster_announces_ranges_only(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def wrong(asset: str, key: str) -> None:
+            if (asset, key) == ("first", KEYS[1]):
+                raise DartsError("the scene has no bands")
+
+        monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "true")
+        bench.on_make = wrong
+        bench.batch()
+        assert bench.failed("first") == {KEYS[1]}
+        assert bench.failed("second") == {KEYS[1], BLOCKED}
+
     def test_a_failure_in_the_middle_of_the_graph_leaves_the_scene_out_from_there(self, bench: Bench) -> None:
         def wrong(asset: str, key: str) -> None:
             if (asset, key) == ("second", KEYS[0]):
@@ -118,8 +131,11 @@ class TestKeys:
         assert {check.partition for check in result.get_asset_check_evaluations()} == {KEYS[0]}
 
     def test_a_blocking_check_of_a_single_partition_ends_its_run(self, bench: Bench) -> None:
-        assert not bench.execute(partition_key=BLOCKED).success
+        result = bench.execute(partition_key=BLOCKED)
+        assert not result.success
         assert bench.made == [("first", BLOCKED)]
+        assert bench.materialized("first") == {BLOCKED}, "it is there to be looked at"
+        assert f"{BLOCKED} is not built upon: is_not_empty: has no letters that count" in failure(result)
 
     def test_a_name_too_long_for_one_tag_goes_on_in_the_next(self) -> None:
         keys = [f"T{number:099d}_20210801T210019_S2A" for number in range(64)]
