@@ -9,10 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-from darts_assets.batches import BlockedError, MadeOne, begun, not_built_upon, one_by_one
+from darts_assets.batches import BlockedError, begun, not_built_upon, one_by_one
 from darts_assets.checks.check import Check, Checked
 from darts_assets.faults import at_most, patiently
 from darts_assets.partitions import SCENES
+from darts_assets.recording import MadeOne
 from io_managers.base import ByPartition, Made, ProductIOManager, version_of
 
 # partitioned checks are in preview, backfill policies in beta: the exact pin of dagster makes them safe to use

@@ -17,8 +17,9 @@ import dagster as dg
 from dagster import DagsterInstance
 from dagster._core.utils import make_new_run_id
 
-from darts_assets.batches import AT_ONCE, batch_tags, failed_in
+from darts_assets.batches import batch_tags, failed_in
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
+from darts_assets.recording import AT_ONCE
 from darts_core.scenes import Scene
 from darts_core.store import Store
 from resources.accelerator import Accelerator

@@ -152,6 +152,7 @@ class TestKeys:
             assert tags["darts/tile"] == "T08WMA"
             assert tags["darts/season"] == "2021"
         assert single["darts/scene"] == KEYS[0]
+        assert batch["dagster/retry_strategy"] == "ALL_STEPS", "who retries it does not know which scenes failed"
         assert batch["darts/scenes"].split() == GOOD
 
 
