@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from darts_core.errors import DartsError
@@ -53,28 +54,44 @@ def is_transient(error: BaseException) -> bool:
     return any(_passes(one) for one in _causes(error))
 
 
-def patiently(
-    work: Callable[[], Result], said: Callable[[str], object], sleep: Callable[[float], None] = time.sleep
-) -> Result:
-    """What `work` returns, after as many attempts as a transient fault is worth.
+@dataclass
+class Patience:
+    """How long an asset of a run waits for faults to pass; once it waited in vain, it waits for no scene that follows.
 
-    Args:
-        said: told of each attempt that failed and is repeated.
-        sleep: waits for some seconds.
-
-    Raises:
-        Exception: of the work: the first that is not transient, or the last.
+    So a service that is gone costs a batch minutes and not hours, and one that comes back is waited for again.
     """
-    for wait in WAITS:
+
+    waits: tuple[float, ...] = field(default_factory=lambda: WAITS)
+    """Seconds before each further attempt."""
+
+    def __call__(
+        self, work: Callable[[], Result], said: Callable[[str], object], sleep: Callable[[float], None] = time.sleep
+    ) -> Result:
+        """What `work` returns, after as many attempts as a transient fault is worth.
+
+        Args:
+            said: told of each attempt that failed and is repeated.
+            sleep: waits for some seconds.
+
+        Raises:
+            Exception: of the work: the first that is not transient, or the last.
+        """
+        for wait in self.waits:
+            try:
+                return work()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                seconds = wait * random.uniform(0.5, 1.5)
+                said(f"{type(error).__name__}: {error} — this may pass: once more in {seconds:.0f} s")
+            sleep(seconds)
         try:
-            return work()
+            made = work()
         except Exception as error:
-            if not is_transient(error):
-                raise
-            seconds = wait * random.uniform(0.5, 1.5)
-            said(f"{type(error).__name__}: {error} — this may pass: once more in {seconds:.0f} s")
-        sleep(seconds)
-    return work()
+            self.waits = () if is_transient(error) else self.waits
+            raise
+        self.waits = WAITS
+        return made
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import dagster as dg
 
 from darts_assets.batches import BlockedError, begun, not_built_upon, one_by_one
 from darts_assets.checks.check import Check, Checked
-from darts_assets.faults import at_most, patiently
+from darts_assets.faults import Patience, at_most
 from darts_assets.partitions import SCENES
 from darts_assets.recording import MadeOne
 from io_managers.base import ByPartition, Made, ProductIOManager, version_of
@@ -41,7 +41,7 @@ def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], d
     def decorate(make: Make) -> dg.AssetsDefinition:
         @wraps(make)
         def compute(context: dg.AssetExecutionContext, **given: Any) -> Iterator[dg.Output | dg.MaterializeResult]:
-            one = partial(_patiently_made, make=make, given=given, checks=checks, about=about)
+            one = partial(_patiently_made, Patience(), make=make, given=given, checks=checks, about=about)
             begun(context)
             if context.has_partition_key:
                 result = one(context).result
@@ -59,8 +59,8 @@ def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], d
     return decorate
 
 
-def _patiently_made(context: dg.AssetExecutionContext, **how: Any) -> MadeOne:
-    work = partial(patiently, partial(_made, context, **how), context.log.warning)
+def _patiently_made(patience: Patience, context: dg.AssetExecutionContext, **how: Any) -> MadeOne:
+    work = partial(patience, partial(_made, context, **how), context.log.warning)
     if how["about"]["partitions_def"] != SCENES:
         return work()
     seconds = float(context.run.tags.get(SECONDS_TAG, SECONDS))

@@ -10,7 +10,7 @@ import pytest
 import rasterio.errors
 import requests
 
-from darts_assets.faults import WAITS, TookTooLong, at_most, is_transient, patiently
+from darts_assets.faults import WAITS, Patience, TookTooLong, at_most, is_transient
 from darts_core.errors import DartsError
 
 
@@ -82,7 +82,7 @@ def test_an_error_that_hides_its_context_is_judged_by_itself() -> None:
     assert not is_transient(error)
 
 
-class TestPatiently:
+class TestPatience:
     """As many attempts as waits, and one more."""
 
     def test_it_waits_longer_each_time_and_gives_what_comes_at_last(self) -> None:
@@ -93,7 +93,7 @@ class TestPatiently:
                 raise faults.pop()
             return "made"
 
-        assert patiently(work, told.append, slept.append) == "made"
+        assert Patience()(work, told.append, slept.append) == "made"
         assert len(told) == len(WAITS)
         for seconds, wait in zip(slept, WAITS, strict=True):
             assert wait / 2 <= seconds <= wait * 1.5
@@ -106,7 +106,24 @@ class TestPatiently:
             raise TimeoutError(f"number {len(tries)}")
 
         with pytest.raises(TimeoutError, match=f"number {len(WAITS) + 1}"):
-            patiently(work, str, lambda seconds: None)
+            Patience()(work, str, lambda seconds: None)
+
+    def test_what_it_waited_for_in_vain_it_tries_once_only_until_it_is_back(self) -> None:
+        back, tries, patience = [], [], Patience()
+
+        def work() -> None:
+            tries.append(1)
+            if not back:
+                raise TimeoutError
+
+        for expected in (len(WAITS) + 1, 1, 1):
+            tries.clear()
+            with pytest.raises(TimeoutError):
+                patience(work, str, lambda seconds: None)
+            assert len(tries) == expected
+        back.append(1)
+        patience(work, str, lambda seconds: None)
+        assert patience.waits == WAITS
 
     def test_a_bad_scene_is_not_tried_again(self) -> None:
         tries = []
@@ -116,7 +133,7 @@ class TestPatiently:
             raise DartsError("bad")
 
         with pytest.raises(DartsError, match="bad"):
-            patiently(work, str, lambda seconds: None)
+            Patience()(work, str, lambda seconds: None)
         assert len(tries) == 1
 
 
