@@ -74,6 +74,41 @@ def run(
 
 
 @app.command()
+def backfill(
+    where: Annotated[
+        str,
+        typer.Option(
+            help="Scenes: 'tile=T08* season=2023 sensor=S2A state=failed,missing,stale,made'; without a state all that "
+            "are failed, missing or stale"
+        ),
+    ] = "",
+    assets: Annotated[str | None, typer.Option(help="Assets to make, commas between; all of a scene without")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Scenes at most, tile after tile")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Scenes in one run, which loads each model once")] = 16,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing")] = False,
+    here: Annotated[bool, typer.Option("--here", help="In this process, without queue and daemon")] = False,
+    home: Home = Path(".darts"),
+) -> None:
+    """Process registered scenes by what they are: those of a tile, a season, a state."""
+    with _teaching(home):
+        from darts_assets.commands.backfill import backfill as fill
+        from darts_assets.runs import check_settings, instance_of
+
+        settings = Settings.load()
+        store = _store(settings)
+        if not dry_run:
+            check_settings(settings, store)
+        with instance_of(settings) as instance:
+            outcomes = fill(
+                instance, where, assets=assets, limit=limit, batch=batch, yes=yes, dry_run=dry_run, here=here
+            )
+        if outcomes:
+            _report(store, outcomes)
+    raise typer.Exit(1 if any(outcome.error for outcome in outcomes) else 0)
+
+
+@app.command()
 def demo(home: Home = Path(".darts")) -> None:
     """Make two synthetic scenes, train small models on them, and run everything end to end."""
     with _teaching(home):

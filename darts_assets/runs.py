@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from dagster import DagsterInstance
 from dagster._core.utils import make_new_run_id
 
 from darts_assets.automation.launcher import process_tags
+from darts_assets.batches import batch_tags, failed_in
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
+from darts_assets.recording import AT_ONCE
 from darts_core.scenes import Scene
 from darts_core.store import Store
 from resources.accelerator import Accelerator
@@ -64,6 +67,8 @@ def prepare_home(settings: Settings) -> None:
             f"{settings.home} cannot be the home: {error}. Expected a folder that can be written to; name another "
             "with --home or DARTS_HOME"
         ) from error
+    # events of scenes for which there is nothing to do are written together
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(AT_ONCE))
     target = settings.dagster_home / "dagster.yaml"
     if not target.exists():
         shutil.copyfile(Path(__file__).parents[1] / "dagster.yaml", target)
@@ -111,26 +116,65 @@ def run_job(
         select: assets to make; all of the job where None.
         progress: called as assets are finished.
     """
+    started = time.perf_counter()
+    result = _executed(instance, job, config or {}, select, progress, partition_key=partition)
+    return Outcome(partition, None if result.success else _failure(result), time.perf_counter() - started)
+
+
+def run_batch(
+    instance: DagsterInstance,
+    keys: Sequence[str],
+    *,
+    select: list[str] | None = None,
+    progress: Progress = lambda done, total, asset: None,
+) -> list[Outcome]:
+    """Process scenes in one run in this process, asset by asset; one that fails takes no other with it.
+
+    Args:
+        instance: where the run is recorded.
+        keys: of the scenes, which need not follow each other.
+        select: assets to make; all of a scene where None.
+        progress: called as assets are finished.
+
+    Returns:
+        How each scene ended; the seconds are those of the whole run, divided by the scenes.
+    """
+    started = time.perf_counter()
+    result = _executed(instance, "process_scene", {}, select, progress, tags=batch_tags(keys))
+    each = (time.perf_counter() - started) / len(keys)
+    failed = failed_in(result.run_id)
+    others = None if result.success or failed else _failure(result)
+    return [Outcome(key, failed.get(key, others), each) for key in keys]
+
+
+def _executed(
+    instance: DagsterInstance,
+    job: str,
+    config: Mapping[str, Any],
+    select: list[str] | None,
+    progress: Progress,
+    *,
+    partition_key: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> dg.ExecuteInProcessResult:
     from darts_assets.definitions import defs
 
-    started = time.perf_counter()
     definition = defs.resolve_job_def(job)
     run_id = make_new_run_id()
     total = len(select) if select else len(set(definition.asset_layer.executable_asset_keys))
     with _watched(instance, run_id, total, progress):
-        result = definition.execute_in_process(
+        return definition.execute_in_process(
             run_config={
-                "ops": {name: {"config": dict(values)} for name, values in (config or {}).items()},
+                "ops": {name: {"config": dict(values)} for name, values in config.items()},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             instance=instance,
-            tags=process_tags(),
-            partition_key=partition,
             asset_selection=[dg.AssetKey(name) for name in select] if select else None,
             raise_on_error=False,
             run_id=run_id,
+            partition_key=partition_key,
+            tags={**process_tags(), **(tags or {})},
         )
-    return Outcome(partition, None if result.success else _failure(result), time.perf_counter() - started)
 
 
 @contextmanager

@@ -51,11 +51,12 @@ def summarize_shards(stored: StoredShards) -> Summary:
 
 
 def summarize_probabilities(dataset: Dataset) -> Summary:
-    """For each raster a picture and the distribution of its values in percent."""
-    summary: Summary = {}
+    """For each raster a picture and the distribution of its values."""
+    counts = {str(name): _histogram(array) for name, array in dataset.data_vars.items()}
+    summary: Summary = {"histograms": {name: counted.tolist() for name, counted in counts.items()}}
     for name, array in dataset.data_vars.items():
         summary[str(name)] = pictures.heat(array, 0.0, 1.0)
-        summary[f"{name} (histogram, log)"] = pictures.histogram(_histogram(array))
+        summary[f"{name} (histogram, log)"] = pictures.histogram(counts[str(name)])
         summary[f"{name} mean"] = round(float(array.mean()), 4)
         summary[f"{name} share of nodata"] = round(float(array.isnull().mean()), 4)
     return {**summary, **_grid(dataset)}

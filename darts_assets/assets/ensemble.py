@@ -3,7 +3,9 @@
 import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.neighbours import ensemble_does_not_drift
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
 from darts_core.segmentation.parameters import EnsembleParameters
@@ -14,8 +16,9 @@ class EnsembleConfig(EnsembleParameters, dg.Config):
     """What the Launchpad offers for `ensemble`."""
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
+    checks=[ensemble_does_not_drift],
     automation_condition=FOLLOWS,
     group_name="g3_segmentation",
     kinds={"geotiff"},

@@ -5,6 +5,8 @@ from functools import partial
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
+from darts_assets.pools import ACCELERATOR
+from darts_assets.products import product
 from darts_assets.stored import LabelledScenes, collected, preprocessed_scenes, super_resolved_scenes
 from darts_assets.summaries import summarize_evaluation
 from darts_assets.types import Dataset, StoredFile
@@ -17,14 +19,14 @@ class EvaluateConfig(EvaluateParameters, LabelledScenes):
     """What the Launchpad offers for `evaluation`."""
 
 
-@dg.asset(
+@product(
     **MODEL_ASSET,
     deps=[collected("preprocessed"), collected("sr_geotiff")],
     kinds={"json"},
     io_manager_key="file",
     metadata={"contract": ".json"},
     code_version="1",
-    pool="accelerator",
+    pool=ACCELERATOR,
 )
 def evaluation(
     context: dg.AssetExecutionContext,

@@ -6,13 +6,18 @@ import dagster as dg
 from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.contracts import preprocessed_keeps_its_contract
+from darts_assets.checks.scenes import preprocessed_is_observed
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.pools import pool_of
+from darts_assets.products import product
 from darts_assets.summaries import summarize_preprocessed
 from darts_assets.types import Dataset
 from darts_core.preprocessing.parameters import PreprocessParameters
 from io_managers.base import StoreResource
 from resources.auxiliary import AuxiliaryData
 from resources.models import ModelStore
+from resources.settings import Settings
 
 
 class PreprocessConfig(PreprocessParameters, dg.Config):
@@ -41,14 +46,22 @@ def features_to_make(brought: Mapping[str, tuple[str, ...]], *, trained: bool) -
     return [*BANDS, *sorted({*asked, *own} - set(BANDS))]
 
 
-@dg.asset(
+def _elevation_pool() -> str | None:
+    """Of the service that elevation is read from, the larger part of what preprocessing reads."""
+    dem = Settings.load().dem
+    return pool_of(dem[0] if isinstance(dem, list) else dem)
+
+
+@product(
     **SCENE_ASSET,
+    checks=[preprocessed_keeps_its_contract, preprocessed_is_observed],
     automation_condition=FOLLOWS,
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",
     code_version="2",
     metadata={"contract": "preprocessed"},
+    pool=_elevation_pool(),
 )
 def preprocessed(
     context: dg.AssetExecutionContext,

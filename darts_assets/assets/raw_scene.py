@@ -4,10 +4,13 @@ import dagster as dg
 
 from darts_assets.automation.conditions import NEW_SCENE
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.pools import pool_of
+from darts_assets.products import product
 from darts_assets.summaries import summarize_scene
 from darts_core.store import identity
 from io_managers.base import StoreResource
 from resources.scenes import SceneSource, registered
+from resources.settings import Settings
 
 CODE_VERSION = "2"
 
@@ -17,13 +20,14 @@ def version_of_delivery(digest: str) -> str:
     return identity("raw_scene", code_version=CODE_VERSION, inputs={"delivery": digest}, parameters={})
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
     automation_condition=NEW_SCENE,
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",
     code_version=CODE_VERSION,
+    pool=pool_of(Settings.load().scenes),
 )
 def raw_scene(context: dg.AssetExecutionContext, store: StoreResource, scenes: SceneSource) -> dg.MaterializeResult:
     """Digital numbers and quality layers exactly as delivered, with the STAC Item that describes them.

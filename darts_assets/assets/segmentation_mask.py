@@ -4,7 +4,9 @@ import dagster as dg
 from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.scenes import segmentation_mask_was_looked_at
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_mask
 from darts_assets.types import Dataset
 from darts_core.postprocessing.parameters import PostprocessParameters
@@ -22,8 +24,9 @@ class PostprocessConfig(PostprocessParameters, dg.Config):
     )
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
+    checks=[segmentation_mask_was_looked_at],
     automation_condition=FOLLOWS,
     group_name="g3_segmentation",
     kinds={"geotiff"},

@@ -5,6 +5,8 @@ from functools import partial
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
+from darts_assets.pools import ACCELERATOR
+from darts_assets.products import product
 from darts_assets.summaries import summarize_checkpoint
 from darts_assets.types import Dataset
 from darts_core.training.parameters import TrainSegmentationParameters
@@ -16,13 +18,13 @@ class TrainSegmentationConfig(TrainSegmentationParameters, dg.Config):
     """What the Launchpad offers for `segmentation_model`; the partition is the model's name."""
 
 
-@dg.asset(
+@product(
     **MODEL_ASSET,
     kinds={"pytorch", "lightning"},
     io_manager_key="file",
     metadata={"contract": ".pt"},
     code_version="2",
-    pool="accelerator",
+    pool=ACCELERATOR,
 )
 def segmentation_model(
     context: dg.AssetExecutionContext,

@@ -6,7 +6,10 @@ import dagster as dg
 from pydantic import Field
 
 from darts_assets.automation.conditions import USES_MODELS
+from darts_assets.checks.scenes import probabilities_cover_what_was_observed
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.pools import ACCELERATOR
+from darts_assets.products import product
 from darts_assets.progress import logged
 from darts_assets.stored import collected
 from darts_assets.summaries import summarize_probabilities
@@ -15,7 +18,7 @@ from darts_core.segmentation.parameters import SegmentParameters
 from darts_core.store import Store, StoreError, Version, identity
 from io_managers.base import StoreResource, version_of
 from resources.accelerator import Accelerator
-from resources.models import ModelStore, ReleasedModel
+from resources.models import ModelStore, ReleasedModel, load_segmenter
 
 CODE_VERSION = "3"
 
@@ -26,8 +29,9 @@ class SegmentConfig(SegmentParameters, dg.Config):
     models: list[str] = Field([], description="Names of the models to run; all that are there where empty")
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
+    checks=[probabilities_cover_what_was_observed],
     deps=["released_models", collected("segmentation_model")],
     automation_condition=USES_MODELS,
     group_name="g3_segmentation",
@@ -35,7 +39,7 @@ class SegmentConfig(SegmentParameters, dg.Config):
     io_manager_key="cog",
     code_version=CODE_VERSION,
     metadata={"contract": "segmentation"},
-    pool="accelerator",
+    pool=ACCELERATOR,
 )
 def segmentation_probabilities(
     context: dg.AssetExecutionContext,
@@ -87,7 +91,5 @@ def _predicted(
     parameters: SegmentParameters,
     accelerator: Accelerator,
 ) -> Any:
-    from darts_core.segmentation import Segmenter
-
-    segmenter = Segmenter.load(model.path, device=accelerator.resolve(), name=model.name)
+    segmenter = load_segmenter(model, accelerator.resolve())
     return segmenter.stream(native, super_resolved, parameters, progress=logged(context.log))

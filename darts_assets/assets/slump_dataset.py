@@ -5,8 +5,10 @@ from functools import partial
 import dagster as dg
 from pydantic import Field
 
+from darts_assets.checks.releases import slump_dataset_is_consistent
 from darts_assets.materialize import materialize
 from darts_assets.partitions import SEASONS, season_of
+from darts_assets.products import product
 from darts_assets.stored import collected, passed_on, scene_detections
 from darts_assets.summaries import summarize_release
 from darts_core.release.parameters import ReleaseParameters
@@ -23,7 +25,8 @@ class ReleaseConfig(ReleaseParameters, dg.Config):
     )
 
 
-@dg.asset(
+@product(
+    checks=[slump_dataset_is_consistent],
     partitions_def=SEASONS,
     deps=[collected("slump_polygons"), collected("segmentation_mask")],
     owners=["team:darts"],

@@ -3,14 +3,18 @@
 import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.contracts import slump_polygons_are_valid
+from darts_assets.checks.neighbours import slump_polygons_are_as_many_as_nearby
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_polygons
 from darts_assets.types import Dataset
 from io_managers.base import StoreResource, version_of
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
+    checks=[slump_polygons_are_valid, slump_polygons_are_as_many_as_nearby],
     automation_condition=FOLLOWS,
     group_name="g4_slumps",
     kinds={"geoparquet"},

@@ -6,6 +6,8 @@ import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.pools import ACCELERATOR
+from darts_assets.products import product
 from darts_assets.progress import logged
 from darts_assets.stored import collected
 from darts_assets.summaries import summarize_shards
@@ -22,7 +24,7 @@ class SuperResolveConfig(SuperResolveParameters, dg.Config):
     """What the Launchpad offers for `sr_patches`."""
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
     deps=[collected("super_resolution_model")],
     automation_condition=FOLLOWS,
@@ -30,7 +32,7 @@ class SuperResolveConfig(SuperResolveParameters, dg.Config):
     kinds={"zarr", "pytorch"},
     io_manager_key="shards",
     code_version="2",
-    pool="accelerator",
+    pool=ACCELERATOR,
 )
 def sr_patches(
     context: dg.AssetExecutionContext,

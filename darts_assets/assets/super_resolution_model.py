@@ -7,6 +7,8 @@ from pydantic import Field
 
 from darts_assets.materialize import MODEL_ASSET, materialize
 from darts_assets.partitions import UPSCALERS
+from darts_assets.pools import ACCELERATOR
+from darts_assets.products import product
 from darts_assets.stored import collected, preprocessed_scenes
 from darts_assets.summaries import summarize_checkpoint
 from darts_core.training.parameters import TrainUpscalerParameters
@@ -20,14 +22,14 @@ class TrainUpscalerConfig(TrainUpscalerParameters, dg.Config):
     scenes: list[str] = Field([], description="Partition keys of the scenes to learn from; all where empty")
 
 
-@dg.asset(
+@product(
     **{**MODEL_ASSET, "partitions_def": UPSCALERS},
     deps=[collected("preprocessed")],
     kinds={"pytorch", "lightning"},
     io_manager_key="file",
     metadata={"contract": ".pt"},
     code_version="1",
-    pool="accelerator",
+    pool=ACCELERATOR,
 )
 def super_resolution_model(
     context: dg.AssetExecutionContext, config: TrainUpscalerConfig, store: StoreResource, accelerator: Accelerator

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.stored import LabelledScenes, collected, preprocessed_scenes, super_resolved_scenes
 from darts_assets.summaries import summarize_patches
 from darts_core.segmentation.parameters import Input
@@ -14,7 +15,7 @@ class TrainingPatchesConfig(TrainingPatchesParameters, LabelledScenes):
     """What the Launchpad offers for `training_patches`."""
 
 
-@dg.asset(
+@product(
     **MODEL_ASSET,
     deps=[collected("preprocessed"), collected("sr_geotiff")],
     kinds={"zarr"},

@@ -1,8 +1,10 @@
-"""The demo, run once as a user runs it; several tests look at what it left."""
+"""The demo, run once as a user runs it; several tests look at what it left. And a fresh home for our commands."""
 
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,16 @@ def checkpoints(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in demo.store.partitions("segmentation_model"):
         shutil.copy(demo.store.current("segmentation_model", name).path(f"{name}.pt"), folder)
     return folder
+
+
+@pytest.fixture
+def a_fresh_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a new process has: the settings of nobody, and definitions that are yet to be loaded with ours."""
+    for name in [name for name in os.environ if name.startswith(("DARTS_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+    for name in ("DEM", "TRENDS", "CHECKPOINTS", "UPSCALER", "DEVICE"):
+        monkeypatch.setenv(f"DARTS_{name}", "")  # so that what the command sets is unset after the test
+    monkeypatch.setenv("DARTS_HOME", str(tmp_path / "home"))
+    monkeypatch.delitem(sys.modules, "darts_assets.definitions", raising=False)
+    yield
+    sys.modules.pop("darts_assets.definitions", None)

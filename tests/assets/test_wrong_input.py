@@ -1,8 +1,6 @@
 """What a person on the command line reads when something is wrong: what, where, and what to do about it."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,19 +16,6 @@ from darts_core.store import Store
 from resources.settings import Settings
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def a_fresh_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a new process has: the settings of nobody, and definitions that are yet to be loaded with ours."""
-    for name in [name for name in os.environ if name.startswith(("DARTS_", "DAGSTER_"))]:
-        monkeypatch.delenv(name)
-    for name in ("DEM", "TRENDS", "CHECKPOINTS", "UPSCALER", "DEVICE"):
-        monkeypatch.setenv(f"DARTS_{name}", "")  # so that what the command sets is unset after the test
-    monkeypatch.setenv("DARTS_HOME", str(tmp_path / "home"))
-    monkeypatch.delitem(sys.modules, "darts_assets.definitions", raising=False)
-    yield
-    sys.modules.pop("darts_assets.definitions", None)
 
 
 @pytest.fixture
