@@ -1,4 +1,4 @@
-"""The store on S3 when the network and the service fail: a version is whole or absent, and the error says what to do."""
+"""The store on S3 when network and service fail: a version is whole or absent, and the error says what to do."""
 
 import os
 import uuid
@@ -145,7 +145,7 @@ def test_a_service_that_dies_between_two_parts_is_an_error_and_then_the_rest_is_
 
 
 def test_a_bucket_that_is_not_there_is_told_from_a_product_that_is_not(proxy: FaultyS3) -> None:
-    with pytest.raises(StoreUnavailable, match="has no such bucket. Create it"):
+    with pytest.raises(StoreUnavailable, match=r"has no such bucket. Create it"):
         make(Store("s3://never-made", {"endpoint_url": proxy.url}), "v1", a="x")
 
 
@@ -157,7 +157,7 @@ def test_without_credentials_it_says_which_are_missing(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    with pytest.raises(StoreUnavailable, match="without credentials. Set AWS_ACCESS_KEY_ID"):
+    with pytest.raises(StoreUnavailable, match=r"without credentials. Set AWS_ACCESS_KEY_ID"):
         Store(f"s3://{uuid.uuid4().hex}", {"endpoint_url": proxy.url}).current("asset", "partition")
 
 
