@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -118,9 +119,16 @@ class Draft:
         summary = dict(summarize(Version(self.store, manifest)))
         committed = self._establish(Version(self.store, manifest.model_copy(update={"summary": summary})))
         self.store.promote(committed)
+        self._forget_parts()
+        return committed
+
+    def _forget_parts(self) -> None:
+        if self.store.local:
+            # another writer of the same version may be at it too
+            shutil.rmtree(self._path(PARTS), ignore_errors=True)
+            return
         with suppress(FileNotFoundError), self.store.reached():
             self.store.fs.rm(self._path(PARTS), recursive=True)
-        return committed
 
     def _establish(self, ours: Version) -> Version:
         """Write the manifest where none stands; else the version that stands, or ours where that one is damaged."""

@@ -34,6 +34,7 @@ TOGETHER = 4
 KEPT = 86_400.0
 """Seconds that a fetched object stays on the local disk after it was last asked for."""
 
+_ANEW = 5
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNKNOWN = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError")
 _STANDS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
@@ -140,8 +141,15 @@ class ObjectStore:
             with self._bucket(), self.reached():
                 self.fs.pipe_file(path, data)
             return
-        with self.reached(), _beside(Path(path), data) as written:
-            os.replace(written, path)
+        for attempt in range(_ANEW):
+            try:
+                with self.reached(), _beside(Path(path), data) as written:
+                    os.replace(written, path)
+                return
+            except FileNotFoundError:
+                # whoever commits removes the folder of records, also from under another writer of the same version
+                if attempt == _ANEW - 1:
+                    raise
 
     def create_bytes(self, path: str, data: bytes) -> bool:
         """Write one small object where there is none yet, in one step.
