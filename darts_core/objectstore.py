@@ -35,6 +35,7 @@ KEPT = 86_400.0
 """Seconds that a fetched object stays on the local disk after it was last asked for."""
 
 _ANEW = 5
+_NOTHING = 2**16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNKNOWN = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError")
 _STANDS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
@@ -221,16 +222,17 @@ def _code(error: BaseException) -> str:
     return str(answer.get("Error", {}).get("Code", ""))
 
 
-def is_full(error: BaseException | None) -> bool:
-    """Whether a full disk or quota is what an error comes from."""
+def is_full(error: BaseException | None, folder: Path) -> bool:
+    """Whether a full disk or quota is what an error comes from that was raised while files were written to `folder`."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:
             return True
         error = error.__cause__ or error.__context__
-    return False
+    # GDAL and torch do not say why a write failed
+    return shutil.disk_usage(folder).free < _NOTHING
 
 
-def full_disk(path: str) -> str:
+def full_disk(path: str | Path) -> str:
     """What to say of the full disk that `path` lies on."""
     place = Path(path)
     while not place.exists() and place != place.parent:

@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from darts_core.drafts import Draft
+from darts_core.errors import DartsError
 from darts_core.manifests import (
     MANIFEST,
     PARTS,
@@ -140,13 +141,13 @@ class Store(ObjectStore):
             StoreError: the disk became full.
         """
         check_name(version, "version")
-        try:
-            with self._staging_folder() as folder:
+        with self._staging_folder() as folder:
+            try:
                 yield Draft(self, asset, partition, version, folder)
-        except Exception as error:
-            if isinstance(error, StoreError) or not is_full(error):
-                raise
-            raise StoreError(f"{asset} of {partition} was not stored: {full_disk(str(self._staging))}") from error
+            except Exception as error:
+                if isinstance(error, DartsError) or not is_full(error, folder):
+                    raise
+                raise StoreError(f"{asset} of {partition} was not stored: {full_disk(folder)}") from error
 
     @property
     def _staging(self) -> Path:
