@@ -17,6 +17,8 @@ GROUP = "data.zarr"
 """Name of the group in which a product lies."""
 CHUNK = 1024
 """Pixels a side of one chunk: 2 MB of uint16, one request on an object store."""
+LEVEL = 3
+"""Of zstd."""
 
 
 def write_zarr(dataset: xr.Dataset, path: Path) -> None:
@@ -26,7 +28,7 @@ def write_zarr(dataset: xr.Dataset, path: Path) -> None:
     """
     chunks = {name: min(size, CHUNK) for name, size in dataset.sizes.items()}
     aligned = dataset.chunk(chunks) if dataset.chunks else dataset
-    compressors = (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec())
+    compressors = (BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle"), Crc32cCodec())
     encoding = {
         name: {"chunks": tuple(chunks[dim] for dim in array.dims), "compressors": compressors}
         for name, array in aligned.data_vars.items()

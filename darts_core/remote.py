@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,6 +113,10 @@ def filesystem_options(url: str, storage_options: Mapping[str, Any] | None = Non
         return {"use_listings_cache": False} if is_remote(url) else {}
     import s3fs
 
+    for name in ("botocore", "aiobotocore"):
+        # at DEBUG they print the headers of requests, with session tokens, and what is printed in a run is stored
+        if not logging.getLogger(name).level:
+            logging.getLogger(name).setLevel(logging.INFO)
     # of the class, because zarr and xarray make filesystems of their own; s3fs's 5 are 125 attempts to read an object
     s3fs.S3FileSystem.retries = _REPEATS
     policy = {
@@ -161,13 +166,13 @@ def _as_os_error() -> Iterator[None]:
     """Object stores have errors of their own for a missing credential or a wrong endpoint; none shows a secret."""
     try:
         yield
-    except OSError as error:
-        # a failed request names its whole URL
-        if without_secrets(str(error)) == str(error):
-            raise
-        raise OSError(without_secrets(str(error))) from None
     except Exception as error:
-        raise OSError(without_secrets(f"{type(error).__name__}: {error}")) from error
+        said = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        # a failed request names its whole URL
+        shown = without_secrets(said)
+        if isinstance(error, OSError) and shown == said:
+            raise
+        raise OSError(shown) from (error if shown == said else None)
 
 
 def size_and_mark(url: str, storage_options: Mapping[str, Any] | None = None) -> tuple[int, str | None]:

@@ -51,6 +51,8 @@ class FaultyS3:
     url: str = ""
     seen: list[tuple[str, str]] = field(default_factory=list)
     """Method, and path with query, of every request."""
+    sent: int = 0
+    """Bytes of the bodies that were answered."""
     _faults: list[_Fault] = field(default_factory=list)
     _put: set[bytes] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -139,6 +141,7 @@ def _handler(proxy: FaultyS3) -> type[BaseHTTPRequestHandler]:
                 return
             if fault == "slow":
                 time.sleep(proxy.delay)
+            proxy.sent += len(content)
             # whoever asked has given up waiting
             with suppress(BrokenPipeError, ConnectionResetError):
                 self.send_response(status)
