@@ -76,7 +76,8 @@ class _WholeStore(WrapperStore[Any]):
         self._group = group
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
-        found = await self._store.get(key, *args, **kwargs)
+        with self._version.store.reached():
+            found = await self._store.get(key, *args, **kwargs)
         if found is None and f"{self._group}/{key}" in self._version.manifest.objects:
             manifest = self._version.manifest
             raise DamagedProduct(

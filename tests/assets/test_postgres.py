@@ -205,7 +205,7 @@ def test_the_deployments_instance_is_ours_but_for_where_it_stores(
         assert password not in json.dumps(instance.info_dict()) + repr(instance), "the UI shows this"
 
 
-def test_history_is_carried_by_a_dump(postgres: Postgres, tmp_path: Path) -> None:
+def test_history_is_carried_by_a_dump_and_an_upgrade_migrates_it(postgres: Postgres, tmp_path: Path) -> None:
     source, target = postgres.database(), postgres.database()
     write_dagster_yaml(tmp_path / "one", source)
     with dg.DagsterInstance.from_config(str(tmp_path / "one")) as instance:
@@ -215,6 +215,8 @@ def test_history_is_carried_by_a_dump(postgres: Postgres, tmp_path: Path) -> Non
     (tmp_path / "dump.sql").write_text(dump)
     postgres.run("psql", "-q", "-d", target.rpartition("/")[2], "-f", str(tmp_path / "dump.sql"))
     write_dagster_yaml(tmp_path / "two", target)
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path / "two")}
+    subprocess.run([str(BIN / "dagster"), "instance", "migrate"], env=environment, check=True, capture_output=True)
     with dg.DagsterInstance.from_config(str(tmp_path / "two")) as instance:
         assert instance.get_dynamic_partitions("scenes") == [KEY]
         assert instance.get_materialized_partitions(dg.AssetKey("first")) == {KEY}

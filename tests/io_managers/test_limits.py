@@ -15,9 +15,10 @@ from shapely import Point
 from support.datasets import preprocessed_dataset
 from support.faulty_s3 import faulty
 
+import darts_core.remote
 from darts_core.datasets import CHUNK
 from darts_core.inference.geotiff import blocks_of
-from darts_core.store import StoreError
+from darts_core.store import StoreError, StoreUnavailable
 from io_managers.base import ProductIOManager, StoreResource
 from io_managers.cog import CogIOManager
 from io_managers.files import FileIOManager
@@ -85,6 +86,23 @@ def test_a_window_of_a_zarr_product_is_one_request_a_chunk(s3: str) -> None:
         assert len(proxy.seen) == 1, "not also one for its size"
 
 
+def test_a_store_that_dies_while_a_product_is_read_is_named(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(darts_core.remote, "_ATTEMPTS", 2)
+    monkeypatch.setattr(darts_core.remote, "_REPEATS", 1)
+    bucket = f"s3://test-{uuid.uuid4().hex}"
+    with faulty(s3) as proxy:
+        where = StoreResource(root=bucket, endpoint_url=proxy.url)
+        where.open().fs.mkdir(bucket)
+        manager = ZarrIOManager(store=where)
+        with where.open().draft("asset", "partition", "v1") as draft:
+            manager.write(draft, preprocessed_dataset(), "preprocessed")
+            draft.commit()
+        dataset = manager.read(where.open().current("asset", "partition"), "preprocessed")
+        proxy.fail("reset")
+        with pytest.raises(StoreUnavailable, match=f"The store {bucket} at {proxy.url} does not answer"):
+            dataset["red"].load()
+
+
 LARGE = """
 import resource, sys
 import dask.array as da
@@ -92,6 +110,7 @@ import numpy as np
 import rioxarray
 import xarray as xr
 from darts_core.contracts import conform
+import darts_core.remote
 from darts_core.datasets import CHUNK
 from darts_core.inference.geotiff import blocks_of
 from io_managers.base import StoreResource
