@@ -55,13 +55,19 @@ class Draft:
         parts = {}
         for name in sizes:
             if name.startswith(f"{PARTS}/") and name.endswith(".json"):
-                # gone where another writer of the same version has just committed
-                content = self.store.read_json(self._path(name)) or {}
-                records = {check_object(key): ObjectRecord.model_validate(record) for key, record in content.items()}
+                records = self._recorded(name)
                 if records and all(sizes.get(key) == record.size for key, record in records.items()):
                     parts[name[len(PARTS) + 1 : -len(".json")]] = records
         self._parts.update(parts)
         return parts
+
+    def _recorded(self, name: str) -> dict[str, ObjectRecord]:
+        """The objects of a part; none where another writer of the version has just committed, or it is no record."""
+        try:
+            content = self.store.read_json(self._path(name)) or {}
+            return {check_object(key): ObjectRecord.model_validate(record) for key, record in content.items()}
+        except (DamagedProduct, ValueError, AttributeError):
+            return {}
 
     def publish(self, part: str) -> None:
         """Publish the staged file or folder `part` now, so that an interrupted run need not make it again.

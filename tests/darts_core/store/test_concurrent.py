@@ -216,3 +216,13 @@ def test_a_full_disk_says_so_and_leaves_the_old_version(small_disk: Path) -> Non
         assert set(draft.published()) == {"a"}, "what was published whole stays"
         (draft.folder / "b").write_bytes(bytes(2**20))
         draft.commit().verify()
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"../up": {"size": 1, "sha256": "%s"}}' % ("0" * 64), '{"a": 3}'])
+def test_a_record_of_a_part_that_is_none_counts_as_absent(store: Store, text: str) -> None:
+    with store.draft("asset", "partition", "v1") as draft:
+        fill(draft, a="one")
+        draft.publish("a")
+    store.write_bytes(store.path("asset", "partition", "v1", ".parts", "a.json"), text.encode())
+    with store.draft("asset", "partition", "v1") as draft:
+        assert draft.published() == {}
