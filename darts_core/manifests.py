@@ -37,7 +37,7 @@ class DamagedProduct(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """An object store that cannot be reached, refuses, or fails although it was asked again: a fault that may pass."""
+    """An object store that cannot be reached, or fails although it was asked again: a fault that may pass by itself."""
 
 
 class ObjectRecord(BaseModel):

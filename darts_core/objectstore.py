@@ -43,7 +43,7 @@ _STANDS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """Objects under one root. All errors of an object store come as `StoreUnavailable`, but for an absent object."""
+    """Objects under one root. All errors of an object store come as `StoreError`, but for an absent object."""
 
     root: str
     """A local folder or ``s3://bucket/prefix``."""
@@ -72,20 +72,16 @@ class ObjectStore:
             yield
         except (FileNotFoundError, StoreError):
             raise
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StoreError(f"{self.root}: {full_disk(error.filename or self.base)}") from error
-            if self.local:
-                raise
-            raise self.unavailable(error) from error
         except Exception as error:
-            # botocore's errors, and those of its connections, have no base of their own
-            if self.local:
-                raise
-            raise self.unavailable(error) from error
+            if not self.local:
+                # botocore's errors, and those of its connections, have no base of their own
+                raise self._failure(error) from error
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise StoreError(f"{self.root}: {full_disk(error.filename or self.base)}") from error
+            raise
 
-    def unavailable(self, error: BaseException) -> StoreUnavailable:
-        """What an error of the store's client means to a person."""
+    def _failure(self, error: BaseException) -> StoreError:
+        """What an error of the store's client means to a person; `StoreUnavailable` where it may pass by itself."""
         where = f"The store {self.root} at {self.options.get('endpoint_url') or 'AWS'}"
         said = without_secrets(f"{type(error).__name__}: {error}")
         if type(error).__name__ in _UNKNOWN:
@@ -95,11 +91,11 @@ class ObjectStore:
         elif isinstance(error, FileNotFoundError):
             what = "has no such bucket. Create it, or correct the address in the settings (products)"
         else:
-            what = (
-                "does not answer as it should, also after retries. Check the address (s3_endpoint), the network and "
-                "the service, then run it again: what is published stays"
+            return StoreUnavailable(
+                f"{where} does not answer as it should, also after retries. Check the address (s3_endpoint), the "
+                f"network and the service, then run it again: what is published stays ({said})"
             )
-        return StoreUnavailable(f"{where} {what} ({said})")
+        return StoreError(f"{where} {what} ({said})")
 
     def read(self, path: str) -> bytes | None:
         """Content of a small object; None where there is none."""
@@ -120,7 +116,8 @@ class ObjectStore:
             starts = list(range(first, min(first + step, size), PART))
             ends = [min(start + PART, size) for start in starts]
             with self.reached():
-                yield from self.fs.cat_ranges([path] * len(starts), starts, ends, on_error="raise")
+                parts = self.fs.cat_ranges([path] * len(starts), starts, ends, on_error="raise")
+            yield from parts
 
     def sizes(self, path: str) -> dict[str, int]:
         """Sizes of all objects under a folder, by their name relative to it, from one listing."""
@@ -198,7 +195,7 @@ class ObjectStore:
         try:
             yield
         except FileNotFoundError as error:
-            raise self.unavailable(error) from error
+            raise self._failure(error) from error
 
 
 @contextmanager

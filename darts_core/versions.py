@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_core.manifests import DamagedProduct, Manifest, file_digest
-from darts_core.objectstore import fetched
+from darts_core.manifests import DamagedProduct, Manifest, StoreError, file_digest
+from darts_core.objectstore import fetched, full_disk, is_full
 
 if TYPE_CHECKING:
     from darts_core.store import Store
@@ -48,7 +48,7 @@ class Version:
         if not cached.exists():
             partial = cached.with_suffix(f".{uuid.uuid4().hex}")
             try:
-                with self.store.reached(), open(partial, "wb") as file:
+                with open(partial, "wb") as file:
                     for block in self.store.blocks(self.path(name), record.size):
                         file.write(block)
                 if file_digest(partial) != record.sha256:
@@ -56,6 +56,10 @@ class Version:
                 os.replace(partial, cached)
             except FileNotFoundError:
                 self._raise([f"{name} is missing"])
+            except OSError as error:
+                if not is_full(error, cached.parent):
+                    raise
+                raise StoreError(f"{name} of {self.url()} was not fetched: {full_disk(cached.parent)}") from error
             finally:
                 partial.unlink(missing_ok=True)
         return cached

@@ -18,8 +18,9 @@ EVERY_REQUEST: tuple[Kind, ...] = ("500", "503", "reset", "lost answer", "slow")
 
 
 @pytest.fixture
-def proxy(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
-    """A proxy in front of the server; time-outs of a second."""
+def proxy(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FaultyS3]:
+    """A proxy in front of the server; time-outs of a second, and nothing that was fetched before."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(darts_core.web, "TIMEOUT", 1.0)
     monkeypatch.setattr(darts_core.remote, "_ATTEMPTS", 3)
     monkeypatch.setattr(darts_core.remote, "_REPEATS", 2)
@@ -62,7 +63,7 @@ def test_a_fault_that_stays_leaves_the_old_version_whole(kind: Kind, step: str, 
     assert content(store.current("asset", "partition"), "a") == "new"
 
 
-def test_a_body_that_breaks_off_is_asked_for_again(store: Store, proxy: FaultyS3, tmp_path: Path) -> None:
+def test_a_body_that_breaks_off_is_asked_for_again(store: Store, proxy: FaultyS3) -> None:
     version = make(store, "v1", a="x" * 100_000)
     proxy.fail("cut answer", method="GET", part="v1/a", times=1)
     assert content(version, "a") == "x" * 100_000
@@ -145,7 +146,7 @@ def test_a_service_that_dies_between_two_parts_is_an_error_and_then_the_rest_is_
 
 
 def test_a_bucket_that_is_not_there_is_told_from_a_product_that_is_not(proxy: FaultyS3) -> None:
-    with pytest.raises(StoreUnavailable, match=r"has no such bucket. Create it"):
+    with pytest.raises(StoreError, match=r"has no such bucket. Create it"):
         make(Store("s3://never-made", {"endpoint_url": proxy.url}), "v1", a="x")
 
 
@@ -157,7 +158,7 @@ def test_without_credentials_it_says_which_are_missing(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    with pytest.raises(StoreUnavailable, match=r"without credentials. Set AWS_ACCESS_KEY_ID"):
+    with pytest.raises(StoreError, match=r"without credentials. Set AWS_ACCESS_KEY_ID"):
         Store(f"s3://{uuid.uuid4().hex}", {"endpoint_url": proxy.url}).current("asset", "partition")
 
 
@@ -185,3 +186,15 @@ def test_a_fetched_object_is_not_taken_from_a_folder_of_somebody_else(
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(StoreError, match="belongs to somebody else"):
         version.fetch("a")
+
+
+def test_a_full_disk_while_fetching_is_told_as_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch, small_disk: Path
+) -> None:
+    with store.draft("asset", "partition", "v1") as draft:
+        (draft.folder / "large").write_bytes(os.urandom(20 * 2**20))
+        version = draft.commit()
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    with pytest.raises(StoreError, match="was not fetched: no space left on the disk of"):
+        version.fetch("large")
+    assert not [file for file in small_disk.rglob("*") if file.is_file()]
