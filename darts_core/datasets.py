@@ -11,12 +11,15 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from darts_core.contracts import decode
 from darts_core.memory import give_back
+from darts_core.remote import filesystem_options
 from darts_core.store import DamagedProduct, Version
 
 GROUP = "data.zarr"
 """Name of the group in which a product lies."""
 CHUNK = 1024
 """Pixels a side of one chunk: 2 MB of uint16, one request on an object store."""
+LEVEL = 3
+"""Of zstd."""
 
 
 def write_zarr(dataset: xr.Dataset, path: Path) -> None:
@@ -26,7 +29,7 @@ def write_zarr(dataset: xr.Dataset, path: Path) -> None:
     """
     chunks = {name: min(size, CHUNK) for name, size in dataset.sizes.items()}
     aligned = dataset.chunk(chunks) if dataset.chunks else dataset
-    compressors = (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec())
+    compressors = (BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle"), Crc32cCodec())
     encoding = {
         name: {"chunks": tuple(chunks[dim] for dim in array.dims), "compressors": compressors}
         for name, array in aligned.data_vars.items()
@@ -56,7 +59,9 @@ def open_zarr(version: Version, name: str) -> xr.Dataset:
     if store.local:
         inner = LocalStore(version.path(name), read_only=True)
     else:
-        inner = FsspecStore.from_url(version.url(name), storage_options=dict(store.options), read_only=True)
+        inner = FsspecStore.from_url(
+            version.url(name), storage_options=filesystem_options(version.url(), store.options), read_only=True
+        )
     return xr.open_zarr(
         _WholeStore(inner, version, name), consolidated=False, mask_and_scale=False, decode_coords="all", chunks={}
     )
@@ -74,7 +79,8 @@ class _WholeStore(WrapperStore[Any]):
         self._group = group
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
-        found = await self._store.get(key, *args, **kwargs)
+        with self._version.store.reached():
+            found = await self._store.get(key, *args, **kwargs)
         if found is None and f"{self._group}/{key}" in self._version.manifest.objects:
             manifest = self._version.manifest
             raise DamagedProduct(

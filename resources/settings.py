@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from darts_core.errors import DartsError
+from darts_core.web import without_secrets
 from resources.accelerator import Launcher
 
 HOME = "DARTS_HOME"
@@ -32,7 +33,8 @@ class SettingsError(DartsError):
 class Settings(BaseModel):
     """Each field can stand in `settings.toml` under its name, or in the environment as ``DARTS_<NAME>``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # what is refused may be a secret
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     home: Path = Field(description="Folder that lasts: settings, Dagster's own storage, and what has no other place")
     products: str = Field("", description="Where products are stored: folder or s3://…; default <home>/products")
@@ -101,6 +103,17 @@ class Settings(BaseModel):
     def _years(cls, value: object) -> object:
         if isinstance(value, dict) and not (value and all(key.isdigit() and len(key) == 4 for key in value)):
             raise ValueError(f"expected years as keys, such as 2019 and 2024, received {', '.join(value) or 'none'}")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_secrets(cls, value: object) -> object:
+        # addresses are shown in the UI, in metadata and in errors
+        if without_secrets(str(value)) != str(value):
+            raise ValueError(
+                "the address holds a user, password or token, which would be shown. Credentials of object stores come "
+                "from AWS_… variables or AWS_PROFILE, those of web servers from ~/.netrc"
+            )
         return value
 
     @classmethod

@@ -1,6 +1,8 @@
 """What several test modules share: the real imagery and the golden arrays, read where they lie."""
 
 import logging
+import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,3 +78,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     store = Store(bucket, {"endpoint_url": request.getfixturevalue("s3")})
     store.fs.mkdir(bucket)
     return store
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 16 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(place)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a tmpfs, which is not here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 CHUNK = 2048
 """Pixels a side of a dask chunk, less where blocks of the file do not fill it."""
+_MOST_PIXELS = 2**33
+_MOST_BLOCKS = 2**24
+_LARGEST_BLOCK = 2**29
 _DRIVERS = {".jp2": "JP2OpenJPEG", ".tif": "GTiff", ".tiff": "GTiff"}
 _END_OF_CODESTREAM = b"\xff\xd9"
 
@@ -92,6 +95,7 @@ def _inspected(source: DatasetReader, path: Path | RemoteFile, label: str, sidec
             f"{label} has no CRS, so nobody knows where it lies. Assign the one it was made in "
             "(gdal_edit.py -a_srs EPSG:…) and deliver it again"
         )
+    _check_size(source, label)
     _check_whole(source, path, label)
     flags = source.mask_flag_enums[0]
     return Raster(
@@ -134,6 +138,24 @@ def _opened(path: Path | RemoteFile, sidecars: bool) -> Iterator[DatasetReader]:
     options = {} if sidecars else {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     with rasterio.Env(**options), rasterio.open(path, driver=driver) as source:
         yield source
+
+
+def _check_size(source: DatasetReader, label: str) -> None:
+    """Refuse what a few bytes of a header can claim, and what no scene is."""
+    rows, columns = source.block_shapes[0]
+    blocks = -(-source.height // rows) * -(-source.width // columns) * source.count
+    block = rows * columns * np.dtype(source.dtypes[0]).itemsize
+    for claimed, most, what in (
+        (source.height * source.width * source.count, _MOST_PIXELS, "pixels of all bands"),
+        (blocks, _MOST_BLOCKS, "blocks"),
+        (block, _LARGEST_BLOCK, "bytes in a block, which is decoded as one"),
+    ):
+        if claimed > most:
+            raise SceneError(
+                f"{label} says of itself that it is {source.width} x {source.height} x {source.count}, with blocks of "
+                f"{columns} x {rows}: {claimed} {what}, and {most} are the most that a scene may have. Cut it into "
+                "tiles of ordinary size"
+            )
 
 
 def _check_whole(source: DatasetReader, path: Path | RemoteFile, label: str) -> None:

@@ -1,5 +1,6 @@
 """Settings: the file, the environment over it, and defaults in the home folder."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,21 @@ def test_what_is_wrong_with_the_file_is_named(home: Path, text: str, words: str)
     with pytest.raises(SettingsError, match=words) as raised:
         Settings.load()
     assert str(home / "settings.toml") in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("S3_ENDPOINT", "http://me:pa55word@minio:9000"),
+        ("CATALOGUE", "https://me:pa55word@catalogue.org/v1"),
+        ("DEM", "https://host/dem.tif?sv=1&sig=pa55word"),
+        ("EXCLUDED", "lakes.gpkg,https://host/rivers.gpkg?access_token=pa55word"),
+    ],
+)
+def test_a_secret_in_an_address_is_refused_and_not_shown(
+    name: str, value: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"DARTS_{name}", value)
+    with pytest.raises(SettingsError, match="holds a user, password or token") as raised:
+        Settings.load()
+    assert "pa55word" not in "".join(traceback.format_exception(raised.value)), "not in its cause either"

@@ -97,7 +97,7 @@ def postgres_server() -> Iterator[Postgres]:
     if programs() is None:
         pytest.skip("needs PostgreSQL's initdb (Debian: postgresql), which is not here")
     folder = Path(tempfile.mkdtemp(prefix="darts-postgres-"))
-    server = Postgres(folder, _free_port(), secrets.token_hex(16))
+    server = Postgres(folder, free_port(), secrets.token_hex(16))
     try:
         secret = folder / "password"
         secret.write_text(server.password)
@@ -136,7 +136,8 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
