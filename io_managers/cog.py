@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from darts_core.store import Draft, Store, Version
-from io_managers.base import ProductIOManager
+from darts_core.store import Draft, Version
+from io_managers.base import ProductIOManager, Summary
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,11 +21,19 @@ class CogIOManager(ProductIOManager):
     """Stores one raster, or one a name; blocks go from the step into the file as they are finished."""
 
     def write(
-        self, draft: Draft, value: RasterStream | Mapping[str, RasterStream | Version], contract: str | None
-    ) -> None:
-        """Write each raster; one that is given as an earlier version is taken over from it unchanged."""
+        self,
+        draft: Draft,
+        value: RasterStream | Mapping[str, RasterStream | Version] | Callable[[Draft], Summary],
+        contract: str | None,
+    ) -> Summary | None:
+        """Write each raster; one that is given as an earlier version is taken over from it unchanged.
+
+        A function fills the draft by itself, and returns how that went.
+        """
         from darts_core.inference.geotiff import write_cog
 
+        if callable(value):
+            return value(draft)
         rasters = value if isinstance(value, Mapping) else {SINGLE: value}
         done = draft.published()
         for name, raster in rasters.items():
@@ -38,25 +45,13 @@ class CogIOManager(ProductIOManager):
             else:
                 write_cog(raster, draft.folder / file)
                 draft.publish(file)
+        return None
 
     def read(self, version: Version, contract: str | None) -> xr.Dataset:
         """All rasters of the product as one lazy dataset, in memory form, on the finest grid among them."""
         from darts_core.files import read_rasters
+        from darts_core.inference.stored import gdal_options, gdal_path
 
-        folder, options = ("", {}) if version.store.local else ("/vsis3/", _s3_options(version.store))
-        files = [f"{folder}{version.path(name)}" for name in version.manifest.objects if name.endswith(SUFFIX)]
+        files = [gdal_path(version, name) for name in version.manifest.objects if name.endswith(SUFFIX)]
+        options = gdal_options(version.store)
         return read_rasters(files, str(contract), options).assign_attrs(version=version.version)
-
-
-def _s3_options(store: Store) -> dict[str, str]:
-    """How GDAL reaches the store; it finds the credentials where the store does, in the environment or a profile."""
-    # without the first, GDAL lists the folder of every file that it opens
-    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-    if "endpoint_url" in store.options:
-        endpoint = urlsplit(store.options["endpoint_url"])
-        options |= {
-            "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
-            "AWS_HTTPS": "YES" if endpoint.scheme == "https" else "NO",
-            "AWS_VIRTUAL_HOSTING": "FALSE",
-        }
-    return options

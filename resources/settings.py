@@ -75,7 +75,10 @@ class Settings(BaseModel):
     @field_validator("slurm", "ray", "kubernetes", mode="before")
     @classmethod
     def _parse(cls, value: object) -> object:
-        return json.loads(value) if isinstance(value, str) else value
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"expected JSON in the environment, received {value!r}: {error}") from error
 
     @field_validator("trends")
     @classmethod

@@ -170,6 +170,20 @@ def missing_rasters(draft: Draft, models: Sequence[str]) -> list[str]:
     return [model for model in models if raster_name(model) not in published]
 
 
+def require_rasters(draft: Draft, models: Sequence[str]) -> None:
+    """Make sure that every model's raster is published, before the version is committed.
+
+    Raises:
+        JobError: naming what is missing.
+    """
+    missing = missing_rasters(draft, models)
+    if missing:
+        raise JobError(
+            f"{draft.asset} of {draft.partition}: the ranks ended without the rasters of {', '.join(missing)}; run it "
+            "again"
+        )
+
+
 def is_made(job: SegmentJob) -> bool:
     """Whether every raster is published, by an earlier job of which nobody heard the end."""
     store = job.store.open()

@@ -6,6 +6,7 @@ while; the next run of the same products that comes before that goes on watching
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -281,9 +282,17 @@ def _asked(question: Callable[[], Answer], *, gone: bool = False) -> Any:
     except ApiException as error:
         if gone and error.status in (400, 404):
             return None
-        said = f"Kubernetes answers {error.status} {error.reason}: {str(error.body or '').strip()[:500]}"
+        said = f"Kubernetes answers {error.status} {error.reason}: {_message(error.body)}"
         if error.status == 429 or (error.status or 0) >= 500:
             raise Unreachable(said) from error
         raise JobError(said) from error
     except HTTPError as error:
         raise Unreachable(f"The API server of Kubernetes cannot be reached: {error}") from error
+
+
+def _message(body: Any) -> str:
+    """What the API server says in the body of a refusal, or a proxy in its place."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, TypeError, KeyError):
+        return str(body or "").strip()[:500]

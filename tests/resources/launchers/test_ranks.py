@@ -18,11 +18,14 @@ import pytest
 import torch
 from support.datasets import preprocessed_dataset
 from support.launchers import materialized
+from support.models import write_checkpoint
 
+from darts_assets.assets.segmentation_probabilities import segmentation_probabilities
 from darts_assets.assets.sr_patches import sr_patches
 from darts_assets.partitions import SCENES
 from darts_core.contracts import encode
 from darts_core.datasets import GROUP, open_product, write_zarr
+from darts_core.inference.geotiff import blocks_of, write_cog
 from darts_core.inference.shards import INDEX
 from darts_core.jobs import read_job
 from darts_core.manifests import ObjectRecord
@@ -32,6 +35,7 @@ from darts_core.superresolution.job import JobError, ProductVersion, patch_job, 
 from darts_core.superresolution.parameters import SuperResolveParameters
 from darts_core.superresolution.small import UpscalerConfig, save_upscaler
 from io_managers.base import StoreResource
+from io_managers.cog import CogIOManager
 from io_managers.shards import ShardsIOManager
 from io_managers.zarr import ZarrIOManager
 from resources.accelerator import Accelerator, Launcher
@@ -265,3 +269,46 @@ def test_the_asset_makes_the_same_patches_by_either_launcher_also_in_s3(s3: str,
     assert made[Launcher.EMBEDDED][0] == made[Launcher.LOCAL][0]
     assert INDEX in made[Launcher.LOCAL][0]
     assert made[Launcher.LOCAL][1]["windows predicted"].value == 9
+
+
+def test_segmentation_makes_the_same_rasters_by_either_launcher(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    for number, name in enumerate(("one", "two")):
+        write_checkpoint(checkpoints / f"{name}.pt", bias=float(number))
+    made = {}
+    for launcher in (Launcher.EMBEDDED, Launcher.LOCAL):
+        resource = StoreResource(root=str(tmp_path / launcher))
+        store = with_scene(resource.root, {})
+        with store.draft("sr_geotiff", "T1", "f1") as draft:
+            scene = open_product(store.current("preprocessed", "T1"), "preprocessed")
+            write_cog(blocks_of(scene[["blue", "green", "red", "nir"]], "super_resolved"), draft.folder / "raster.tif")
+            draft.commit()
+
+        @dg.asset(partitions_def=SCENES, io_manager_key="zarr", metadata={"contract": "preprocessed"})
+        def preprocessed() -> None: ...
+
+        @dg.asset(partitions_def=SCENES, io_manager_key="cog", metadata={"contract": "super_resolved"})
+        def sr_geotiff() -> None: ...
+
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_dynamic_partitions("scene", ["T1"])
+            dg.materialize(
+                [preprocessed, sr_geotiff, segmentation_probabilities],
+                selection=[segmentation_probabilities],
+                instance=instance,
+                partition_key="T1",
+                run_config={"ops": {"segmentation_probabilities": {"config": {"patch_size": 128}}}},
+                resources={
+                    "store": resource,
+                    "models": ModelStore(checkpoints=str(checkpoints), upscaler="bicubic"),
+                    "accelerator": Accelerator(
+                        device="cpu", launcher=launcher, ranks=1 if launcher is Launcher.EMBEDDED else 2
+                    ),
+                    "zarr": ZarrIOManager(store=resource),
+                    "cog": CogIOManager(store=resource),
+                },
+            )
+        made[launcher] = store.current("segmentation_probabilities", "T1").manifest.objects
+    assert set(made[Launcher.LOCAL]) == {"one.tif", "two.tif"}
+    assert made[Launcher.EMBEDDED] == made[Launcher.LOCAL]
