@@ -115,12 +115,14 @@ def _launched(
     lacking = [model for model, before in models.items() if before is None]
     if not lacking:
         return {}
+    preprocessed, super_resolved = (
+        ProductVersion(asset=asset, partition=draft.partition, version=version_of(product))
+        for asset, product in zip(("preprocessed", "sr_geotiff"), scene, strict=True)
+    )
     job = segment_job(
         draft,
-        *(
-            ProductVersion(asset=asset, partition=draft.partition, version=version_of(product))
-            for asset, product in zip(("preprocessed", "sr_geotiff"), scene, strict=True)
-        ),
+        preprocessed,
+        super_resolved,
         [SegmentModel(name=model.name, path=str(model.path), digest=model.digest) for model in lacking],
         parameters,
         device=accelerator.resolve(),

@@ -77,5 +77,5 @@ def test_each_launcher_has_a_table_and_the_environment_takes_it_as_json(
     assert accelerator.ray.gpus_per_rank == 1
     assert accelerator.kubernetes.limits == {"nvidia.com/gpu": "4"}
     monkeypatch.setenv("DARTS_RAY", "http://head:8265")
-    with pytest.raises(SettingsError, match="ray: .*expected JSON"):
+    with pytest.raises(SettingsError, match=r"ray: .*expected JSON"):
         Settings.load()
