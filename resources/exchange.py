@@ -54,7 +54,7 @@ class Exchange:
 
         def beat() -> None:
             while not done.wait(BEAT):
-                with suppress(OSError):  # the next one may come through
+                with suppress(Exception):  # whatever the client of a store raises: the next one may come through
                     self._beat()
 
         thread = threading.Thread(target=beat, daemon=True)
@@ -88,8 +88,11 @@ class Pulse:
     def _follow(self) -> None:
         last, since = b"", time.monotonic()
         while not self.lost:
-            with suppress(OSError):
+            try:
                 found = self._read()
+            except Exception:  # whatever the client of a store raises: the run does not reach it either
+                since = time.monotonic()
+            else:
                 if found != last:
                     last, since = found, time.monotonic()
                 self.lost = time.monotonic() - since > self.patience

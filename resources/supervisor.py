@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from resources.exchange import Exchange, Pulse
 from resources.processes import GRACE, MARK, adopt_orphans, alive, die_with_parent, end, new_mark, reap_children
 from resources.reports import RankFailure, RankReport, clear, describe_job, read, write
 
@@ -87,11 +88,11 @@ class _Ends:
 
     def __init__(self, options: argparse.Namespace, told: list[int]) -> None:
         self._options, self._told = options, told
+        self._pulse: Pulse | None = None
 
     def fetch(self) -> bytes:
         """The job from the store; from here on the run's sign of life counts."""
         from darts_core.inference.job import StoreAddress
-        from resources.exchange import Exchange, Pulse
 
         store = StoreAddress(root=self._options.store, endpoint_url=self._options.endpoint).open()
         exchange = Exchange(store, self._options.name)
@@ -103,7 +104,7 @@ class _Ends:
         """Whether the run is."""
         if self._options.run is not None:
             return os.getppid() != self._options.run
-        return self._options.store is not None and self._pulse.lost
+        return self._pulse is not None and self._pulse.lost
 
     def __str__(self) -> str:
         """Why the job is to end; empty where it is not."""
@@ -135,7 +136,8 @@ def _supervise(command: Sequence[str], folder: Path, run: Run, ends: _Ends, grac
     end(os.environ[MARK], grace, reap_children)
     output.forward()
     progress.tell(last=True)
-    status = child.returncode if child.returncode in range(256) else 1
+    failed = bool(why) or bool(read(folder, RankFailure))
+    status = child.returncode if child.returncode in range(1, 256) else int(failed or child.returncode != 0)
     run.report(
         {
             "status": status,

@@ -6,6 +6,7 @@ while; the next run of the same products that comes before that goes on watching
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 import uuid
@@ -152,7 +153,8 @@ def _asked(question: Callable[[], Answer]) -> Answer:
     except (ConnectionError, requests.exceptions.RequestException) as error:
         raise Unreachable(f"Ray does not answer: {_first_line(error)}") from error
     except RuntimeError as error:
-        raise JobError(f"Ray refuses: {_first_line(error)}") from error
+        passing = re.search(r"status code 5\d\d", str(error))
+        raise (Unreachable if passing else JobError)(f"Ray refuses: {_first_line(error)}") from error
 
 
 def _said(resources: Mapping[str, Any]) -> str:
