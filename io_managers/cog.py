@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from darts_core.store import Draft, Version
-from io_managers.base import ProductIOManager
+from io_managers.base import ProductIOManager, Summary
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,11 +21,19 @@ class CogIOManager(ProductIOManager):
     """Stores one raster, or one a name; blocks go from the step into the file as they are finished."""
 
     def write(
-        self, draft: Draft, value: RasterStream | Mapping[str, RasterStream | Version], contract: str | None
-    ) -> None:
-        """Write each raster; one that is given as an earlier version is taken over from it unchanged."""
+        self,
+        draft: Draft,
+        value: RasterStream | Mapping[str, RasterStream | Version] | Callable[[Draft], Summary],
+        contract: str | None,
+    ) -> Summary | None:
+        """Write each raster; one that is given as an earlier version is taken over from it unchanged.
+
+        A function fills the draft by itself, and returns how that went.
+        """
         from darts_core.inference.geotiff import write_cog
 
+        if callable(value):
+            return value(draft)
         rasters = value if isinstance(value, Mapping) else {SINGLE: value}
         done = draft.published()
         for name, raster in rasters.items():
@@ -37,6 +45,7 @@ class CogIOManager(ProductIOManager):
             else:
                 write_cog(raster, draft.folder / file)
                 draft.publish(file)
+        return None
 
     def read(self, version: Version, contract: str | None) -> xr.Dataset:
         """All rasters of the product as one lazy dataset, in memory form, on the finest grid among them."""

@@ -1,5 +1,7 @@
 """`segmentation_probabilities`: how likely each pixel is a thaw slump, to each model."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -14,10 +16,12 @@ from darts_assets.progress import logged
 from darts_assets.stored import collected
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
+from darts_core.inference.job import ProductVersion
+from darts_core.segmentation.job import SegmentModel, raster_name, require_rasters, segment_job
 from darts_core.segmentation.parameters import SegmentParameters
-from darts_core.store import Store, StoreError, Version, identity
-from io_managers.base import StoreResource, version_of
-from resources.accelerator import Accelerator
+from darts_core.store import Draft, Store, StoreError, Version, identity
+from io_managers.base import StoreResource, Summary, version_of
+from resources.accelerator import Accelerator, Launcher
 from resources.models import ModelStore, ReleasedModel, load_segmenter
 
 CODE_VERSION = "3"
@@ -65,11 +69,13 @@ def segmentation_probabilities(
         products,
         inputs=rasters,
         parameters={},
-        make=lambda: {
-            model.name: _made_before(products, context.partition_key, model.name, rasters[model.name])
-            or _predicted(context, model, preprocessed, sr_geotiff, config, accelerator)
-            for model in released
-        },
+        make=lambda: _make(
+            context,
+            accelerator,
+            {one: _made_before(products, context.partition_key, one.name, rasters[one.name]) for one in released},
+            (preprocessed, sr_geotiff),
+            config,
+        ),
         summarize=lambda product: {**summarize_probabilities(product), "rasters": rasters},
         made_from={**inputs, **{f"model:{model.name}": model.digest for model in released}},
     )
@@ -81,6 +87,55 @@ def _made_before(store: Store, partition: str, model: str, raster: str) -> Versi
     except StoreError:
         return None
     return version if version.manifest.summary["rasters"].get(model) == raster else None
+
+
+def _make(
+    context: dg.AssetExecutionContext,
+    accelerator: Accelerator,
+    models: Mapping[ReleasedModel, Version | None],
+    scene: tuple[Dataset, Dataset],
+    parameters: SegmentConfig,
+) -> Any:
+    """Each model's raster: an earlier version, or a stream in this process, or by those that the launcher starts."""
+    if accelerator.launcher is not Launcher.EMBEDDED:
+        return partial(_launched, context, accelerator, models, scene, parameters)
+    return {
+        model.name: before or _predicted(context, model, *scene, parameters, accelerator)
+        for model, before in models.items()
+    }
+
+
+def _launched(
+    context: dg.AssetExecutionContext,
+    accelerator: Accelerator,
+    models: Mapping[ReleasedModel, Version | None],
+    scene: tuple[Dataset, Dataset],
+    parameters: SegmentConfig,
+    draft: Draft,
+) -> Summary:
+    """Fill a draft with rasters, and tell how it went."""
+    for model, before in models.items():
+        if before is not None:
+            draft.adopt(before, raster_name(model.name))
+    lacking = [model for model, before in models.items() if before is None]
+    if not lacking:
+        return {}
+    preprocessed, super_resolved = (
+        ProductVersion(asset=asset, partition=draft.partition, version=version_of(product))
+        for asset, product in zip(("preprocessed", "sr_geotiff"), scene, strict=True)
+    )
+    job = segment_job(
+        draft,
+        preprocessed,
+        super_resolved,
+        [SegmentModel(name=model.name, path=str(model.path), digest=model.digest) for model in lacking],
+        parameters,
+        device=accelerator.resolve(),
+        ranks=accelerator.ranks,
+    )
+    told = accelerator.launch(context, job)
+    require_rasters(draft, [model.name for model in lacking])
+    return told
 
 
 def _predicted(

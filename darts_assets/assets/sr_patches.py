@@ -52,7 +52,7 @@ def sr_patches(
         store.open(),
         inputs={"preprocessed": preprocessed, "upscaler": digest},
         parameters=config.model_dump(exclude={"batch_size"}),
-        make=lambda: partial(_predict, context, accelerator, preprocessed, upscaler, config),
+        make=lambda: partial(_predict, context, accelerator, preprocessed, (upscaler, digest), config),
         summarize=summarize_shards,
     )
 
@@ -61,15 +61,15 @@ def _predict(
     context: dg.AssetExecutionContext,
     accelerator: Accelerator,
     preprocessed: Dataset,
-    upscaler: str,
+    model: tuple[str, str],
     parameters: SuperResolveConfig,
     draft: Draft,
 ) -> Summary:
     """Fill a draft with shards, in this process or in those that the launcher starts, and tell how it went."""
-    device = accelerator.resolve()
+    device, (upscaler, digest) = accelerator.resolve(), model
     if accelerator.launcher is not Launcher.EMBEDDED:
         scene = ProductVersion(asset="preprocessed", partition=draft.partition, version=version_of(preprocessed))
-        job = patch_job(draft, scene, upscaler, parameters, device=device, ranks=accelerator.ranks)
+        job = patch_job(draft, scene, upscaler, parameters, device=device, ranks=accelerator.ranks, digest=digest)
         launched = accelerator.launch(context, job)
         require_whole(draft)
         return launched

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from resources.accelerator import Accelerator, Launcher
 from resources.settings import Settings, SettingsError
 
 
@@ -50,7 +51,9 @@ def test_the_environment_overrules_the_file(home: Path, monkeypatch: pytest.Monk
         ('prodcuts = "x"', "prodcuts: Extra inputs are not permitted. Known are home, products"),
         ("device = 3", "device: Input should be a valid string"),
         ("device =", "is not TOML"),
-        ('launcher = "rocket"', "launcher: Input should be 'embedded' or 'local'"),
+        ('launcher = "rocket"', "launcher: Input should be 'embedded', 'local', 'slurm', 'ray' or 'kubernetes'"),
+        ('[slurm]\npartion = "gpu"', "slurm.partion: Extra inputs are not permitted"),
+        ('[slurm]\ntime_limit = "soon"', "slurm.time_limit: String should match pattern"),
         ("ranks = 0", "ranks: Input should be greater than or equal to 1"),
     ],
 )
@@ -77,3 +80,21 @@ def test_a_secret_in_an_address_is_refused_and_not_shown(
     with pytest.raises(SettingsError, match="holds a user, password or token") as raised:
         Settings.load()
     assert "pa55word" not in "".join(traceback.format_exception(raised.value)), "not in its cause either"
+
+
+def test_each_launcher_has_a_table_and_the_environment_takes_it_as_json(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "settings.toml").write_text(
+        'launcher = "slurm"\nranks = 4\n[slurm]\npartition = "gpu"\ngres = "gpu:4"\n'
+        '[kubernetes]\nimage = "i"\nlimits = {"nvidia.com/gpu" = "4"}\n'
+    )
+    monkeypatch.setenv("DARTS_RAY", '{"address": "http://head:8265", "gpus_per_rank": 1}')
+    accelerator = Accelerator.of(Settings.load())
+    assert (accelerator.launcher, accelerator.ranks) == (Launcher.SLURM, 4)
+    assert (accelerator.slurm.partition, accelerator.slurm.nodes) == ("gpu", 1)
+    assert accelerator.ray.gpus_per_rank == 1
+    assert accelerator.kubernetes.limits == {"nvidia.com/gpu": "4"}
+    monkeypatch.setenv("DARTS_RAY", "http://head:8265")
+    with pytest.raises(SettingsError, match=r"ray: .*expected JSON"):
+        Settings.load()

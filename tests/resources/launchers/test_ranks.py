@@ -17,12 +17,17 @@ import psutil
 import pytest
 import torch
 from support.datasets import preprocessed_dataset
+from support.launchers import materialized
+from support.models import write_checkpoint
 
+from darts_assets.assets.segmentation_probabilities import segmentation_probabilities
 from darts_assets.assets.sr_patches import sr_patches
 from darts_assets.partitions import SCENES
 from darts_core.contracts import encode
 from darts_core.datasets import GROUP, open_product, write_zarr
+from darts_core.inference.geotiff import blocks_of, write_cog
 from darts_core.inference.shards import INDEX
+from darts_core.jobs import read_job
 from darts_core.manifests import ObjectRecord
 from darts_core.store import PARTS, STAGING, Store
 from darts_core.superresolution import load_upscaler, super_resolve_patches
@@ -30,10 +35,10 @@ from darts_core.superresolution.job import JobError, ProductVersion, patch_job, 
 from darts_core.superresolution.parameters import SuperResolveParameters
 from darts_core.superresolution.small import UpscalerConfig, save_upscaler
 from io_managers.base import StoreResource
+from io_managers.cog import CogIOManager
 from io_managers.shards import ShardsIOManager
 from io_managers.zarr import ZarrIOManager
 from resources.accelerator import Accelerator, Launcher
-from resources.launcher import supervise
 from resources.models import ModelStore
 
 SCENE = ProductVersion(asset="preprocessed", partition="T1", version="v1")
@@ -164,7 +169,7 @@ def test_a_killed_rank_fails_the_run_and_the_next_one_computes_the_rest(
     assert before.items() <= published(scenes).items(), "what was published is not touched"
     assert "windows 30 of 30 (100 %)" in said
     assert 0 < told[0]["windows predicted"] < WINDOWS
-    assert told[0]["ranks"].count("| cpu |") == 2
+    assert told[0]["ranks"].count("| cpu") == 2
     assert "Feed" in told[0]["reading ahead"]
     assert_complete(scenes, expected)
 
@@ -175,8 +180,9 @@ def test_a_killed_run_leaves_no_rank_of_torchrun_and_ranks_started_by_slurm_do_t
     file = write_job(scenes, model, tmp_path / "first")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "resources.worker", str(file)]
-    supervised = f"supervise({command!r}, Path({str(file.parent)!r}), {{}})"
-    code = f"from pathlib import Path; from resources.launcher import supervise; {supervised}"
+    started_as = f"job = LocalJob(Path({str(file.parent)!r}), {command!r}, {{}})"
+    code = f"import time; from pathlib import Path; from resources.launchers.local import LocalJob; {started_as}"
+    code += "\nwhile job.state().running: time.sleep(0.1)"
     run = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     started: list[psutil.Process] = []
 
@@ -221,7 +227,7 @@ def test_a_model_that_fails_on_one_rank_is_the_error(tmp_path: Path) -> None:
     (tmp_path / "picky.pt.toml").write_text('bands = ["blue", "green", "red", "nir"]\nfactor = 1\nreach = 0\n')
     file = write_job(store, str(tmp_path / "picky.pt"), tmp_path / "job")
     with pytest.raises(JobError) as caught:
-        supervise([sys.executable, "-m", "resources.worker", str(file)], file.parent, {})
+        materialized(read_job(file.read_bytes(), "job"), Accelerator(device="cpu", launcher=Launcher.LOCAL, ranks=2))
     said = str(caught.value)
     assert "Rank 1 failed: darts_core.superresolution.facts.UpscalerError: picky failed on windows" in said
     assert "in T1, after " in said
@@ -263,3 +269,46 @@ def test_the_asset_makes_the_same_patches_by_either_launcher_also_in_s3(s3: str,
     assert made[Launcher.EMBEDDED][0] == made[Launcher.LOCAL][0]
     assert INDEX in made[Launcher.LOCAL][0]
     assert made[Launcher.LOCAL][1]["windows predicted"].value == 9
+
+
+def test_segmentation_makes_the_same_rasters_by_either_launcher(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    for number, name in enumerate(("one", "two")):
+        write_checkpoint(checkpoints / f"{name}.pt", bias=float(number))
+    made = {}
+    for launcher in (Launcher.EMBEDDED, Launcher.LOCAL):
+        resource = StoreResource(root=str(tmp_path / launcher))
+        store = with_scene(resource.root, {})
+        with store.draft("sr_geotiff", "T1", "f1") as draft:
+            scene = open_product(store.current("preprocessed", "T1"), "preprocessed")
+            write_cog(blocks_of(scene[["blue", "green", "red", "nir"]], "super_resolved"), draft.folder / "raster.tif")
+            draft.commit()
+
+        @dg.asset(partitions_def=SCENES, io_manager_key="zarr", metadata={"contract": "preprocessed"})
+        def preprocessed() -> None: ...
+
+        @dg.asset(partitions_def=SCENES, io_manager_key="cog", metadata={"contract": "super_resolved"})
+        def sr_geotiff() -> None: ...
+
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_dynamic_partitions("scene", ["T1"])
+            dg.materialize(
+                [preprocessed, sr_geotiff, segmentation_probabilities],
+                selection=[segmentation_probabilities],
+                instance=instance,
+                partition_key="T1",
+                run_config={"ops": {"segmentation_probabilities": {"config": {"patch_size": 128}}}},
+                resources={
+                    "store": resource,
+                    "models": ModelStore(checkpoints=str(checkpoints), upscaler="bicubic"),
+                    "accelerator": Accelerator(
+                        device="cpu", launcher=launcher, ranks=1 if launcher is Launcher.EMBEDDED else 2
+                    ),
+                    "zarr": ZarrIOManager(store=resource),
+                    "cog": CogIOManager(store=resource),
+                },
+            )
+        made[launcher] = store.current("segmentation_probabilities", "T1").manifest.objects
+    assert set(made[Launcher.LOCAL]) == {"one.tif", "two.tif"}
+    assert made[Launcher.EMBEDDED] == made[Launcher.LOCAL]
