@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import threading
 import time
@@ -27,9 +26,6 @@ from resources.settings import Settings, SettingsError
 
 Progress = Callable[[int, int, str], None]
 """Called with assets done, assets in the run, and the asset that is being made."""
-
-_OURS = re.compile(r"^(darts_core|darts_assets|io_managers|resources)\.[\w.]+: ")
-"""The class of an error whose message says everything by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +151,11 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
     failures = [event for event in result.all_events if event.is_step_failure]
     lines = []
     for event in failures:
+        told = event.step_failure_data.user_failure_data
         error = event.step_failure_data.error
         # what Dagster raised is about the step; what lies below is what the step raised, the cause of that is detail
         while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
             error = error.cause
-        message = _OURS.sub("", error.message.strip()) if error else event.message or "failed"
+        message = told.description if told else error.message.strip() if error else event.message or "failed"
         lines.append(f"{event.step_key}: {message}")
     return "\n".join(lines) or "the run failed before its first step"

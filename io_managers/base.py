@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from darts_core.errors import DartsError
 from darts_core.store import Draft, Store, Version
 
 Summary = dict[str, Any]
 """Facts and pictures (data URIs) of a product by title, kept in its manifest and shown in the UI."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Fail the step with the words of an error that teaches: in the UI they come first, and Dagster's frames after.
+
+    Raises:
+        dagster.Failure: in place of a `DartsError`, which is its cause.
+    """
+    try:
+        yield
+    except DartsError as error:
+        raise dg.Failure(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,7 @@ class ProductIOManager(dg.ConfigurableIOManager):
     def read(self, version: Version, contract: str | None) -> Any:
         """The product, lazily; a value that knows its version (see `version_of`)."""
 
+    @explained()
     def handle_output(self, context: dg.OutputContext, obj: Made) -> None:
         """Write one version, make it visible in one step, and show it in the UI."""
         started = time.perf_counter()
@@ -66,6 +82,7 @@ class ProductIOManager(dg.ConfigurableIOManager):
         seconds = round(time.perf_counter() - started, 2)
         context.add_output_metadata({**shown(version), **_shown(told), "seconds": seconds})
 
+    @explained()
     def load_input(self, context: dg.InputContext) -> Any:
         """The current version of the upstream partition."""
         upstream = context.upstream_output

@@ -7,7 +7,7 @@ from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
 from darts_core.segmentation.parameters import EnsembleParameters
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 
 
 class EnsembleConfig(EnsembleParameters, dg.Config):
@@ -23,6 +23,7 @@ class EnsembleConfig(EnsembleParameters, dg.Config):
     code_version="2",
     metadata={"contract": "ensemble"},
 )
+@explained()
 def ensemble(
     context: dg.AssetExecutionContext,
     config: EnsembleConfig,

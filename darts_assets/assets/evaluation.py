@@ -9,7 +9,7 @@ from darts_assets.stored import LabelledScenes, collected, preprocessed_scenes, 
 from darts_assets.summaries import summarize_evaluation
 from darts_assets.types import Dataset, StoredFile
 from darts_core.evaluation.parameters import EvaluateParameters
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 from resources.accelerator import Accelerator
 
 
@@ -26,6 +26,7 @@ class EvaluateConfig(EvaluateParameters, LabelledScenes):
     code_version="1",
     pool="accelerator",
 )
+@explained()
 def evaluation(
     context: dg.AssetExecutionContext,
     config: EvaluateConfig,

@@ -10,7 +10,7 @@ from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_preprocessed
 from darts_assets.types import Dataset
 from darts_core.preprocessing.parameters import PreprocessParameters
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 from resources.auxiliary import AuxiliaryData
 from resources.models import ModelStore
 
@@ -50,6 +50,7 @@ def features_to_make(brought: Mapping[str, tuple[str, ...]], *, trained: bool) -
     code_version="2",
     metadata={"contract": "preprocessed"},
 )
+@explained()
 def preprocessed(
     context: dg.AssetExecutionContext,
     config: PreprocessConfig,

@@ -5,7 +5,7 @@ import dagster as dg
 from darts_assets.automation.conditions import NEW_SCENE
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_scene
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 from resources.scenes import SceneSource, registered
 
 
@@ -17,6 +17,7 @@ from resources.scenes import SceneSource, registered
     io_manager_key="zarr",
     code_version="2",
 )
+@explained()
 def raw_scene(context: dg.AssetExecutionContext, store: StoreResource, scenes: SceneSource) -> dg.MaterializeResult:
     """Digital numbers and quality layers exactly as delivered, with the STAC Item that describes them.
 

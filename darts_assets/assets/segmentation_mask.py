@@ -8,7 +8,7 @@ from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.summaries import summarize_mask
 from darts_assets.types import Dataset
 from darts_core.postprocessing.parameters import PostprocessParameters
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 from resources.auxiliary import AuxiliaryData
 
 
@@ -31,6 +31,7 @@ class PostprocessConfig(PostprocessParameters, dg.Config):
     code_version="1",
     metadata={"contract": "postprocessed"},
 )
+@explained()
 def segmentation_mask(
     context: dg.AssetExecutionContext,
     config: PostprocessConfig,

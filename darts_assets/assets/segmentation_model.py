@@ -8,7 +8,7 @@ from darts_assets.materialize import MODEL_ASSET, materialize
 from darts_assets.summaries import summarize_checkpoint
 from darts_assets.types import Dataset
 from darts_core.training.parameters import TrainSegmentationParameters
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 from resources.accelerator import Accelerator
 
 
@@ -24,6 +24,7 @@ class TrainSegmentationConfig(TrainSegmentationParameters, dg.Config):
     code_version="2",
     pool="accelerator",
 )
+@explained()
 def segmentation_model(
     context: dg.AssetExecutionContext,
     config: TrainSegmentationConfig,

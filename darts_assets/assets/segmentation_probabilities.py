@@ -13,7 +13,7 @@ from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
 from darts_core.segmentation.parameters import SegmentParameters
 from darts_core.store import Store, StoreError, Version, identity
-from io_managers.base import StoreResource, version_of
+from io_managers.base import StoreResource, explained, version_of
 from resources.accelerator import Accelerator
 from resources.models import ModelStore, ReleasedModel
 
@@ -37,6 +37,7 @@ class SegmentConfig(SegmentParameters, dg.Config):
     metadata={"contract": "segmentation"},
     pool="accelerator",
 )
+@explained()
 def segmentation_probabilities(
     context: dg.AssetExecutionContext,
     config: SegmentConfig,

@@ -11,7 +11,7 @@ from darts_assets.stored import collected, passed_on, scene_detections
 from darts_assets.summaries import summarize_release
 from darts_core.release.parameters import ReleaseParameters
 from darts_core.store import MissingProduct
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 
 
 class ReleaseConfig(ReleaseParameters, dg.Config):
@@ -34,6 +34,7 @@ class ReleaseConfig(ReleaseParameters, dg.Config):
     code_version="2",
     metadata={"contract": "collection.json"},
 )
+@explained()
 def slump_dataset(
     context: dg.AssetExecutionContext, config: ReleaseConfig, store: StoreResource
 ) -> dg.MaterializeResult:

@@ -6,7 +6,7 @@ from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.summaries import summarize_polygons
 from darts_assets.types import Dataset
-from io_managers.base import StoreResource, version_of
+from io_managers.base import StoreResource, explained, version_of
 
 
 @dg.asset(
@@ -17,6 +17,7 @@ from io_managers.base import StoreResource, version_of
     io_manager_key="geoparquet",
     code_version="2",
 )
+@explained()
 def slump_polygons(
     context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, segmentation_mask: Dataset
 ) -> dg.MaterializeResult:

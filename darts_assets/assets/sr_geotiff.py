@@ -7,7 +7,7 @@ from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.progress import logged
 from darts_assets.summaries import summarize_scene
 from darts_assets.types import Dataset, StoredShards
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 
 
 @dg.asset(
@@ -19,6 +19,7 @@ from io_managers.base import StoreResource
     code_version="2",
     metadata={"contract": "super_resolved"},
 )
+@explained()
 def sr_geotiff(
     context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, sr_patches: StoredShards
 ) -> dg.MaterializeResult:

@@ -13,7 +13,7 @@ from darts_assets.types import Dataset
 from darts_core.store import Draft
 from darts_core.superresolution.job import ProductVersion, patch_job, require_whole
 from darts_core.superresolution.parameters import SuperResolveParameters
-from io_managers.base import StoreResource, Summary, version_of
+from io_managers.base import StoreResource, Summary, explained, version_of
 from resources.accelerator import Accelerator, Launcher
 from resources.models import ModelStore
 
@@ -32,6 +32,7 @@ class SuperResolveConfig(SuperResolveParameters, dg.Config):
     code_version="2",
     pool="accelerator",
 )
+@explained()
 def sr_patches(
     context: dg.AssetExecutionContext,
     config: SuperResolveConfig,

@@ -10,7 +10,7 @@ from darts_assets.partitions import UPSCALERS
 from darts_assets.stored import collected, preprocessed_scenes
 from darts_assets.summaries import summarize_checkpoint
 from darts_core.training.parameters import TrainUpscalerParameters
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 from resources.accelerator import Accelerator
 
 
@@ -29,6 +29,7 @@ class TrainUpscalerConfig(TrainUpscalerParameters, dg.Config):
     code_version="1",
     pool="accelerator",
 )
+@explained()
 def super_resolution_model(
     context: dg.AssetExecutionContext, config: TrainUpscalerConfig, store: StoreResource, accelerator: Accelerator
 ) -> dg.MaterializeResult:

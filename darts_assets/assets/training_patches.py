@@ -7,7 +7,7 @@ from darts_assets.stored import LabelledScenes, collected, preprocessed_scenes, 
 from darts_assets.summaries import summarize_patches
 from darts_core.segmentation.parameters import Input
 from darts_core.training.parameters import TrainingPatchesParameters
-from io_managers.base import StoreResource
+from io_managers.base import StoreResource, explained
 
 
 class TrainingPatchesConfig(TrainingPatchesParameters, LabelledScenes):
@@ -21,6 +21,7 @@ class TrainingPatchesConfig(TrainingPatchesParameters, LabelledScenes):
     io_manager_key="zarr",
     code_version="1",
 )
+@explained()
 def training_patches(
     context: dg.AssetExecutionContext, config: TrainingPatchesConfig, store: StoreResource
 ) -> dg.MaterializeResult:
