@@ -28,3 +28,8 @@ def add(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition
 def season_of(scene_key: str) -> str:
     """The season (year) that a scene belongs to."""
     return scene_key.split("_")[-2][:4]
+
+
+def tile_of(scene_key: str) -> str:
+    """The tile that a scene is an acquisition of; its name may itself hold underscores."""
+    return scene_key.rsplit("_", 2)[0]

@@ -57,10 +57,21 @@ class Manifest(BaseModel):
 
 
 def identity(step: str, *, code_version: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
-    """The version of what `step` makes from these inputs' versions with this code and these parameters."""
+    """The version of what `step` makes from these inputs' versions with this code and these parameters.
+
+    Returns:
+        ``<code version>-<20 hexadecimal digits>``: which code made a product is told by its name alone, so that one
+        query of an index finds all that older code made.
+    """
     made_from = {"step": step, "code": code_version, "inputs": dict(inputs), "parameters": dict(parameters)}
     canonical = json.dumps(made_from, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+    return f"{code_version}-{hashlib.sha256(canonical.encode()).hexdigest()[:20]}"
+
+
+def code_of(version: str) -> str | None:
+    """The code version that an `identity` begins with; None for a version of another form."""
+    code, dash, _ = version.rpartition("-")
+    return code if dash else None
 
 
 def file_digest(path: Path) -> str:
