@@ -18,6 +18,7 @@ from rich.table import Table
 from darts_assets.commands import steps
 from darts_assets.commands.finding import find, show
 from darts_assets.commands.search import search
+from darts_assets.commands.status import status
 from darts_assets.commands.super_resolve import super_resolve
 from darts_assets.terminal import console, errors, teaching
 from darts_core.errors import DartsError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from darts_core.store import Store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Home = Annotated[Path, typer.Option("--home", envvar=HOME, help="Folder of settings, products and run history")]
 
@@ -97,6 +100,12 @@ def ui(
 
         settings = Settings.load()
         prepare_home(settings)
+        if host not in LOOPBACK:
+            errors.print(
+                f"[yellow]Warning:[/] {escape(host)} is not loopback, and Dagster asks nobody for a password: whoever "
+                "reaches it can run code. Put an authenticating proxy in front (deploy/) and keep to 127.0.0.1",
+                soft_wrap=True,
+            )
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         workspace = Path(__file__).parents[1] / "workspace.yaml"
         command = ["-m", "dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
@@ -104,6 +113,7 @@ def ui(
 
 
 app.command()(search)
+app.command()(status)
 for step in (
     *(super_resolve, steps.preprocess, steps.segment, steps.ensemble, steps.postprocess, steps.vectorize),
     *(steps.export, steps.release, steps.coregister),

@@ -15,6 +15,7 @@ import dagster as dg
 from dagster import DagsterInstance
 from dagster._core.utils import make_new_run_id
 
+from darts_assets.failures import message_of
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
 from darts_core.scenes import Scene
 from darts_core.store import Store
@@ -149,13 +150,5 @@ def _watched(instance: DagsterInstance, run_id: str, total: int, progress: Progr
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
     failures = [event for event in result.all_events if event.is_step_failure]
-    lines = []
-    for event in failures:
-        told = event.step_failure_data.user_failure_data
-        error = event.step_failure_data.error
-        # what Dagster raised is about the step; what lies below is what the step raised, the cause of that is detail
-        while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
-            error = error.cause
-        message = told.description if told else error.message.strip() if error else event.message or "failed"
-        lines.append(f"{event.step_key}: {message}")
+    lines = [f"{event.step_key}: {message_of(event)}" for event in failures]
     return "\n".join(lines) or "the run failed before its first step"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darts_assets.types import Dataset, GeoDataFrame, StoredFile, StoredShards
-from darts_core import pictures
+from darts_core import maps, pictures
 from io_managers.base import Summary
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def summarize_polygons(frame: GeoDataFrame) -> Summary:
         "polygons": len(frame),
         "area (ha)": round(float(frame["area_m2"].sum()) / 1e4, 3),
         "crs": str(frame.crs),
+        **({} if frame.empty else _where(frame.total_bounds, frame.crs)),
     }
 
 
@@ -105,7 +107,14 @@ def _grid(dataset: Dataset) -> Summary:
         "resolution (m)": round(abs(float(dataset.rio.resolution()[0])), 4),
         "crs": str(dataset.rio.crs),
         "bounds (left, bottom, right, top)": f"{left:.6g}, {bottom:.8g}, {right:.6g}, {top:.8g}",
+        **_where((left, bottom, right, top), dataset.rio.crs),
     }
+
+
+def _where(bounds: Sequence[float], crs: Any) -> Summary:
+    """A map of the north with these bounds (left, bottom, right, top) on it; nothing where they lie elsewhere."""
+    located = maps.whereabouts(bounds, crs)
+    return {} if located is None else {"where": located}
 
 
 def _histogram(array: xr.DataArray) -> Any:

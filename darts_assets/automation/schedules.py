@@ -25,4 +25,12 @@ def nightly_backfill(
     return (dg.RunRequest(run_key=f"{key}/{night}", partition_key=key) for key in missing)
 
 
-SCHEDULES = [nightly_backfill]
+hourly_overview = dg.ScheduleDefinition(
+    name="hourly_overview",
+    target=dg.AssetSelection.assets("scene_overview"),
+    cron_schedule="0 * * * *",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Draws the map of all scenes and the progress of each season anew.",
+)
+
+SCHEDULES = [nightly_backfill, hourly_overview]

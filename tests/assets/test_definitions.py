@@ -15,6 +15,7 @@ from darts_assets.partitions import MODELS, SCENES, SEASONS, UPSCALERS
 ROOT = Path(__file__).parents[2]
 
 PARTITIONED_BY = {
+    "scene_overview": None,
     "raw_scene": SCENES,
     "preprocessed": SCENES,
     "sr_patches": SCENES,
@@ -48,7 +49,7 @@ def test_every_asset_says_what_it_is(specs: dict[str, dg.AssetSpec], name: str) 
     assert 1 <= len(spec.kinds) <= 3
     assert spec.owners
     assert spec.code_version, "unset, it is random per run and staleness means nothing"
-    assert spec.tags["darts/of"] in ("scene", "season", "model")
+    assert spec.tags["darts/of"] in ("scene", "season", "model", "all")
 
 
 @pytest.mark.parametrize("name", PARTITIONED_BY)
