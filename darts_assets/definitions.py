@@ -1,8 +1,8 @@
-"""The one place that puts assets, checks, automation, resources and IO managers together."""
+"""The one place that puts assets, automation, resources and IO managers together."""
 
 import dagster as dg
 
-from darts_assets import assets, checks
+from darts_assets import assets
 from darts_assets.automation.jobs import JOBS
 from darts_assets.automation.schedules import SCHEDULES
 from darts_assets.automation.sensors import SENSORS
@@ -15,7 +15,7 @@ from io_managers.zarr import ZarrIOManager
 from resources.accelerator import Accelerator
 from resources.auxiliary import AuxiliaryData
 from resources.models import ModelStore
-from resources.scenes import SceneSource
+from resources.scenes import SceneSource, WatchedPlace
 from resources.settings import Settings
 
 settings = Settings.load()
@@ -23,14 +23,15 @@ store = StoreResource(root=settings.products, endpoint_url=settings.s3_endpoint)
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_package_module(assets),
-    asset_checks=dg.load_asset_checks_from_package_module(checks),
     jobs=JOBS,
     schedules=SCHEDULES,
     sensors=SENSORS,
+    # also because the steps of a run tell each other which of its scenes failed
     executor=dg.in_process_executor,
     resources={
         "store": store,
         "scenes": SceneSource(url=settings.scenes, endpoint_url=settings.s3_endpoint),
+        "watched": WatchedPlace.of(settings),
         "auxiliary": AuxiliaryData.of(settings),
         "models": ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler),
         "accelerator": Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks),

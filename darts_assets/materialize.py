@@ -7,11 +7,17 @@ from typing import Any
 
 import dagster as dg
 
+from darts_assets.batches import SCENES_A_RUN
 from darts_assets.partitions import MODELS, SCENES
 from darts_core.store import DamagedProduct, Store, Version, identity
 from io_managers.base import Made, Summary, shown, version_of
 
-SCENE_ASSET: dict[str, Any] = {"partitions_def": SCENES, "owners": ["team:darts"], "tags": {"darts/of": "scene"}}
+SCENE_ASSET: dict[str, Any] = {
+    "partitions_def": SCENES,
+    "backfill_policy": dg.BackfillPolicy.multi_run(SCENES_A_RUN),
+    "owners": ["team:darts"],
+    "tags": {"darts/of": "scene"},
+}
 """What all assets that are per scene have in common."""
 
 MODEL_ASSET: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import dagster as dg
 from dagster import DagsterInstance
 from dagster._core.utils import make_new_run_id
 
+from darts_assets.batches import batch_tags, failed_in
 from darts_assets.failures import message_of
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
 from darts_core.scenes import Scene
@@ -107,25 +108,62 @@ def run_job(
         select: assets to make; all of the job where None.
         progress: called as assets are finished.
     """
+    started = time.perf_counter()
+    result = _executed(instance, job, config or {}, select, progress, {"partition_key": partition})
+    return Outcome(partition, None if result.success else _failure(result), time.perf_counter() - started)
+
+
+def run_batch(
+    instance: DagsterInstance,
+    keys: Sequence[str],
+    *,
+    select: list[str] | None = None,
+    progress: Progress = lambda done, total, asset: None,
+) -> list[Outcome]:
+    """Process scenes in one run in this process, asset by asset; one that fails takes no other with it.
+
+    Args:
+        instance: where the run is recorded.
+        keys: of the scenes, which need not follow each other.
+        select: assets to make; all of a scene where None.
+        progress: called as assets are finished.
+
+    Returns:
+        How each scene ended; the seconds are those of the whole run, divided by the scenes.
+    """
+    started = time.perf_counter()
+    result = _executed(instance, "process_scene", {}, select, progress, {"tags": batch_tags(keys)})
+    each = (time.perf_counter() - started) / len(keys)
+    failed = failed_in(result.run_id)
+    others = None if result.success or failed else _failure(result)
+    return [Outcome(key, failed.get(key, others), each) for key in keys]
+
+
+def _executed(
+    instance: DagsterInstance,
+    job: str,
+    config: Mapping[str, Any],
+    select: list[str] | None,
+    progress: Progress,
+    of: Mapping[str, Any],
+) -> dg.ExecuteInProcessResult:
     from darts_assets.definitions import defs
 
-    started = time.perf_counter()
     definition = defs.resolve_job_def(job)
     run_id = make_new_run_id()
     total = len(select) if select else len(set(definition.asset_layer.executable_asset_keys))
     with _watched(instance, run_id, total, progress):
-        result = definition.execute_in_process(
+        return definition.execute_in_process(
             run_config={
-                "ops": {name: {"config": dict(values)} for name, values in (config or {}).items()},
+                "ops": {name: {"config": dict(values)} for name, values in config.items()},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             instance=instance,
-            partition_key=partition,
             asset_selection=[dg.AssetKey(name) for name in select] if select else None,
             raise_on_error=False,
             run_id=run_id,
+            **of,
         )
-    return Outcome(partition, None if result.success else _failure(result), time.perf_counter() - started)
 
 
 @contextmanager

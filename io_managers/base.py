@@ -42,6 +42,14 @@ class Made:
     """What people should see of the stored product, made from it as it is read back."""
 
 
+@dataclass(frozen=True, slots=True)
+class ByPartition:
+    """An input of a run over many partitions: each product is read when its turn comes."""
+
+    read: Callable[[str], Any]
+    """From a partition key to its product."""
+
+
 class StoreResource(dg.ConfigurableResource):
     """Where all products lie: a local folder or an object store."""
 
@@ -70,24 +78,31 @@ class ProductIOManager(dg.ConfigurableIOManager):
     def read(self, version: Version, contract: str | None) -> Any:
         """The product, lazily; a value that knows its version (see `version_of`)."""
 
-    @explained()
-    def handle_output(self, context: dg.OutputContext, obj: Made) -> None:
-        """Write one version, make it visible in one step, and show it in the UI."""
+    def keep(self, asset: str, partition: str, made: Made, contract: str | None) -> dict[str, dg.MetadataValue]:
+        """Write one version, make it visible in one step, and return what the UI is to show of it."""
         started = time.perf_counter()
-        asset, partition = context.asset_key.path[-1], context.asset_partition_key
+        with self.store.open().draft(asset, partition, made.version) as draft:
+            told = self.write(draft, made.value, contract) or {}
+            version = draft.commit(lambda published: made.summarize(self.read(published, contract)))
+        seconds = dg.MetadataValue.float(round(time.perf_counter() - started, 2))
+        return {**shown(version), **_shown(told), "seconds": seconds}
+
+    def handle_output(self, context: dg.OutputContext, obj: Made) -> None:
+        """Keep what an asset returned."""
         contract = context.definition_metadata.get("contract")
-        with self.store.open().draft(asset, partition, obj.version) as draft:
-            told = self.write(draft, obj.value, contract) or {}
-            version = draft.commit(lambda published: obj.summarize(self.read(published, contract)))
-        seconds = round(time.perf_counter() - started, 2)
-        context.add_output_metadata({**shown(version), **_shown(told), "seconds": seconds})
+        context.add_output_metadata(self.keep(context.asset_key.path[-1], context.asset_partition_key, obj, contract))
 
     @explained()
     def load_input(self, context: dg.InputContext) -> Any:
-        """The current version of the upstream partition."""
+        """The current version of the upstream partition; in a run over many, a way to each."""
         upstream = context.upstream_output
-        version = self.store.open().current(context.asset_key.path[-1], context.asset_partition_key)
-        return self.read(version, upstream.definition_metadata.get("contract") if upstream else None)
+        contract = upstream.definition_metadata.get("contract") if upstream else None
+        asset = context.asset_key.path[-1]
+
+        def current(partition: str) -> Any:
+            return self.read(self.store.open().current(asset, partition), contract)
+
+        return current(context.asset_partition_key) if context.has_partition_key else ByPartition(current)
 
 
 def shown(version: Version) -> dict[str, dg.MetadataValue]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -14,6 +15,9 @@ from darts_core.errors import DartsError
 from darts_core.segmentation.finding import SUFFIXES, checkpoint_digest, is_checkpoint, model_name
 from darts_core.store import Store, check_name
 from darts_core.superresolution.facts import ENTRY_POINTS, model_digest
+
+if TYPE_CHECKING:
+    from darts_core.segmentation import Segmenter
 
 BUILT_IN_UPSCALERS = ("nearest", "bilinear", "bicubic")
 
@@ -98,6 +102,19 @@ class ModelStore(dg.ConfigurableResource):
             f"nor a model file, nor an entry point of the group {ENTRY_POINTS}; materialize super_resolution_model "
             "for it, or configure another"
         )
+
+
+@lru_cache(maxsize=8)
+def load_segmenter(model: ReleasedModel, device: str) -> Segmenter:
+    """A model on a device, loaded once in a process, however many scenes go through it.
+
+    Raises:
+        WeightsError: a file that is no checkpoint.
+        AcceleratorError: the device is not there.
+    """
+    from darts_core.segmentation import Segmenter
+
+    return Segmenter.load(model.path, device=device, name=model.name)
 
 
 @lru_cache

@@ -54,6 +54,16 @@ class Settings(BaseModel):
         ["sentinel-2-l2a"],
         description="Collections of the STAC API that are searched; commas between in the environment",
     )
+    watch: str = Field(
+        "",
+        description="Where the sensor new_scenes looks: a folder or s3://…, or the root of a STAC API; default scenes",
+    )
+    tiles: list[str] = Field([], description="MGRS tiles that new_scenes searches for in the STAC API; commas likewise")
+    area: str | None = Field(None, description="Area that it searches: west,south,east,north or a vector file")
+    dates: str | None = Field(None, description="Period that it searches, such as 2023-06-15/2023-09-15")
+    max_cloud: float | None = Field(
+        default=None, ge=0, le=100, description="Percent of cloud that a scene it takes may have"
+    )
     upscaler: str = Field("bicubic", description="Super-resolution model: built in, or the name of a trained one")
     device: str = Field("auto", description="cpu, cuda, mps, or auto")
     launcher: Launcher = Field(
@@ -62,7 +72,7 @@ class Settings(BaseModel):
     ranks: int = Field(default=1, ge=1, description="Processes that share a scene's shards; needs the launcher local")
     s3_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible service; None for AWS")
 
-    @field_validator("collections", "excluded", mode="before")
+    @field_validator("collections", "excluded", "tiles", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value

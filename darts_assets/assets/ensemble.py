@@ -4,17 +4,18 @@ import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
 from darts_core.segmentation.parameters import EnsembleParameters
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 
 
 class EnsembleConfig(EnsembleParameters, dg.Config):
     """What the Launchpad offers for `ensemble`."""
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
     automation_condition=FOLLOWS,
     group_name="g3_segmentation",
@@ -23,7 +24,6 @@ class EnsembleConfig(EnsembleParameters, dg.Config):
     code_version="2",
     metadata={"contract": "ensemble"},
 )
-@explained()
 def ensemble(
     context: dg.AssetExecutionContext,
     config: EnsembleConfig,

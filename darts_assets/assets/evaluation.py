@@ -5,11 +5,12 @@ from functools import partial
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.stored import LabelledScenes, collected, preprocessed_scenes, super_resolved_scenes
 from darts_assets.summaries import summarize_evaluation
 from darts_assets.types import Dataset, StoredFile
 from darts_core.evaluation.parameters import EvaluateParameters
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 from resources.accelerator import Accelerator
 
 
@@ -17,7 +18,7 @@ class EvaluateConfig(EvaluateParameters, LabelledScenes):
     """What the Launchpad offers for `evaluation`."""
 
 
-@dg.asset(
+@product(
     **MODEL_ASSET,
     deps=[collected("preprocessed"), collected("sr_geotiff")],
     kinds={"json"},
@@ -26,7 +27,6 @@ class EvaluateConfig(EvaluateParameters, LabelledScenes):
     code_version="1",
     pool="accelerator",
 )
-@explained()
 def evaluation(
     context: dg.AssetExecutionContext,
     config: EvaluateConfig,

@@ -6,11 +6,13 @@ import dagster as dg
 from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.contracts import preprocessed_keeps_its_contract
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_preprocessed
 from darts_assets.types import Dataset
 from darts_core.preprocessing.parameters import PreprocessParameters
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 from resources.auxiliary import AuxiliaryData
 from resources.models import ModelStore
 
@@ -41,8 +43,9 @@ def features_to_make(brought: Mapping[str, tuple[str, ...]], *, trained: bool) -
     return [*BANDS, *sorted({*asked, *own} - set(BANDS))]
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
+    checks=[preprocessed_keeps_its_contract],
     automation_condition=FOLLOWS,
     group_name="g1_scenes",
     kinds={"zarr"},
@@ -50,7 +53,6 @@ def features_to_make(brought: Mapping[str, tuple[str, ...]], *, trained: bool) -
     code_version="2",
     metadata={"contract": "preprocessed"},
 )
-@explained()
 def preprocessed(
     context: dg.AssetExecutionContext,
     config: PreprocessConfig,

@@ -4,20 +4,28 @@ import dagster as dg
 
 from darts_assets.automation.conditions import NEW_SCENE
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_scene
-from io_managers.base import StoreResource, explained
+from darts_core.store import identity
+from io_managers.base import StoreResource
 from resources.scenes import SceneSource, registered
 
+CODE_VERSION = "2"
 
-@dg.asset(
+
+def version_of_delivery(digest: str) -> str:
+    """The version that `raw_scene` has of a delivery."""
+    return identity("raw_scene", code_version=CODE_VERSION, inputs={"delivery": digest}, parameters={})
+
+
+@product(
     **SCENE_ASSET,
     automation_condition=NEW_SCENE,
     group_name="g1_scenes",
     kinds={"zarr"},
     io_manager_key="zarr",
-    code_version="2",
+    code_version=CODE_VERSION,
 )
-@explained()
 def raw_scene(context: dg.AssetExecutionContext, store: StoreResource, scenes: SceneSource) -> dg.MaterializeResult:
     """Digital numbers and quality layers exactly as delivered, with the STAC Item that describes them.
 

@@ -5,10 +5,11 @@ from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_mask
 from darts_assets.types import Dataset
 from darts_core.postprocessing.parameters import PostprocessParameters
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 from resources.auxiliary import AuxiliaryData
 
 
@@ -22,7 +23,7 @@ class PostprocessConfig(PostprocessParameters, dg.Config):
     )
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
     automation_condition=FOLLOWS,
     group_name="g3_segmentation",
@@ -31,7 +32,6 @@ class PostprocessConfig(PostprocessParameters, dg.Config):
     code_version="1",
     metadata={"contract": "postprocessed"},
 )
-@explained()
 def segmentation_mask(
     context: dg.AssetExecutionContext,
     config: PostprocessConfig,

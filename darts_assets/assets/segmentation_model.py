@@ -5,10 +5,11 @@ from functools import partial
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_checkpoint
 from darts_assets.types import Dataset
 from darts_core.training.parameters import TrainSegmentationParameters
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 from resources.accelerator import Accelerator
 
 
@@ -16,7 +17,7 @@ class TrainSegmentationConfig(TrainSegmentationParameters, dg.Config):
     """What the Launchpad offers for `segmentation_model`; the partition is the model's name."""
 
 
-@dg.asset(
+@product(
     **MODEL_ASSET,
     kinds={"pytorch", "lightning"},
     io_manager_key="file",
@@ -24,7 +25,6 @@ class TrainSegmentationConfig(TrainSegmentationParameters, dg.Config):
     code_version="2",
     pool="accelerator",
 )
-@explained()
 def segmentation_model(
     context: dg.AssetExecutionContext,
     config: TrainSegmentationConfig,

@@ -7,15 +7,16 @@ from pydantic import Field
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.progress import logged
 from darts_assets.stored import collected
 from darts_assets.summaries import summarize_probabilities
 from darts_assets.types import Dataset
 from darts_core.segmentation.parameters import SegmentParameters
 from darts_core.store import Store, StoreError, Version, identity
-from io_managers.base import StoreResource, explained, version_of
+from io_managers.base import StoreResource, version_of
 from resources.accelerator import Accelerator
-from resources.models import ModelStore, ReleasedModel
+from resources.models import ModelStore, ReleasedModel, load_segmenter
 
 CODE_VERSION = "3"
 
@@ -26,7 +27,7 @@ class SegmentConfig(SegmentParameters, dg.Config):
     models: list[str] = Field([], description="Names of the models to run; all that are there where empty")
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
     deps=[collected("segmentation_model")],
     automation_condition=FOLLOWS,
@@ -37,7 +38,6 @@ class SegmentConfig(SegmentParameters, dg.Config):
     metadata={"contract": "segmentation"},
     pool="accelerator",
 )
-@explained()
 def segmentation_probabilities(
     context: dg.AssetExecutionContext,
     config: SegmentConfig,
@@ -87,7 +87,5 @@ def _predicted(
     parameters: SegmentParameters,
     accelerator: Accelerator,
 ) -> Any:
-    from darts_core.segmentation import Segmenter
-
-    segmenter = Segmenter.load(model.path, device=accelerator.resolve(), name=model.name)
+    segmenter = load_segmenter(model, accelerator.resolve())
     return segmenter.stream(native, super_resolved, parameters, progress=logged(context.log))

@@ -7,11 +7,12 @@ from pydantic import Field
 
 from darts_assets.materialize import materialize
 from darts_assets.partitions import SEASONS, season_of
+from darts_assets.products import product
 from darts_assets.stored import collected, passed_on, scene_detections
 from darts_assets.summaries import summarize_release
 from darts_core.release.parameters import ReleaseParameters
 from darts_core.store import MissingProduct
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 
 
 class ReleaseConfig(ReleaseParameters, dg.Config):
@@ -23,7 +24,7 @@ class ReleaseConfig(ReleaseParameters, dg.Config):
     )
 
 
-@dg.asset(
+@product(
     partitions_def=SEASONS,
     deps=[collected("slump_polygons"), collected("segmentation_mask")],
     owners=["team:darts"],
@@ -34,7 +35,6 @@ class ReleaseConfig(ReleaseParameters, dg.Config):
     code_version="2",
     metadata={"contract": "collection.json"},
 )
-@explained()
 def slump_dataset(
     context: dg.AssetExecutionContext, config: ReleaseConfig, store: StoreResource
 ) -> dg.MaterializeResult:

@@ -3,21 +3,23 @@
 import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.checks.contracts import slump_polygons_are_valid
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.summaries import summarize_polygons
 from darts_assets.types import Dataset
-from io_managers.base import StoreResource, explained, version_of
+from io_managers.base import StoreResource, version_of
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
+    checks=[slump_polygons_are_valid],
     automation_condition=FOLLOWS,
     group_name="g4_slumps",
     kinds={"geoparquet"},
     io_manager_key="geoparquet",
     code_version="2",
 )
-@explained()
 def slump_polygons(
     context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, segmentation_mask: Dataset
 ) -> dg.MaterializeResult:

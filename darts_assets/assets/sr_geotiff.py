@@ -4,13 +4,14 @@ import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.progress import logged
 from darts_assets.summaries import summarize_scene
 from darts_assets.types import Dataset, StoredShards
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
     automation_condition=FOLLOWS,
     group_name="g2_super_resolution",
@@ -19,7 +20,6 @@ from io_managers.base import StoreResource, explained
     code_version="2",
     metadata={"contract": "super_resolved"},
 )
-@explained()
 def sr_geotiff(
     context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, sr_patches: StoredShards
 ) -> dg.MaterializeResult:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.progress import logged
 from darts_assets.stored import collected
 from darts_assets.summaries import summarize_shards
@@ -13,7 +14,7 @@ from darts_assets.types import Dataset
 from darts_core.store import Draft
 from darts_core.superresolution.job import ProductVersion, patch_job, require_whole
 from darts_core.superresolution.parameters import SuperResolveParameters
-from io_managers.base import StoreResource, Summary, explained, version_of
+from io_managers.base import StoreResource, Summary, version_of
 from resources.accelerator import Accelerator, Launcher
 from resources.models import ModelStore
 
@@ -22,7 +23,7 @@ class SuperResolveConfig(SuperResolveParameters, dg.Config):
     """What the Launchpad offers for `sr_patches`."""
 
 
-@dg.asset(
+@product(
     **SCENE_ASSET,
     deps=[collected("super_resolution_model")],
     automation_condition=FOLLOWS,
@@ -32,7 +33,6 @@ class SuperResolveConfig(SuperResolveParameters, dg.Config):
     code_version="2",
     pool="accelerator",
 )
-@explained()
 def sr_patches(
     context: dg.AssetExecutionContext,
     config: SuperResolveConfig,

@@ -7,10 +7,11 @@ from pydantic import Field
 
 from darts_assets.materialize import MODEL_ASSET, materialize
 from darts_assets.partitions import UPSCALERS
+from darts_assets.products import product
 from darts_assets.stored import collected, preprocessed_scenes
 from darts_assets.summaries import summarize_checkpoint
 from darts_core.training.parameters import TrainUpscalerParameters
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 from resources.accelerator import Accelerator
 
 
@@ -20,7 +21,7 @@ class TrainUpscalerConfig(TrainUpscalerParameters, dg.Config):
     scenes: list[str] = Field([], description="Partition keys of the scenes to learn from; all where empty")
 
 
-@dg.asset(
+@product(
     **{**MODEL_ASSET, "partitions_def": UPSCALERS},
     deps=[collected("preprocessed")],
     kinds={"pytorch", "lightning"},
@@ -29,7 +30,6 @@ class TrainUpscalerConfig(TrainUpscalerParameters, dg.Config):
     code_version="1",
     pool="accelerator",
 )
-@explained()
 def super_resolution_model(
     context: dg.AssetExecutionContext, config: TrainUpscalerConfig, store: StoreResource, accelerator: Accelerator
 ) -> dg.MaterializeResult:

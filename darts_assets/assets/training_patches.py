@@ -3,25 +3,25 @@
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
+from darts_assets.products import product
 from darts_assets.stored import LabelledScenes, collected, preprocessed_scenes, super_resolved_scenes
 from darts_assets.summaries import summarize_patches
 from darts_core.segmentation.parameters import Input
 from darts_core.training.parameters import TrainingPatchesParameters
-from io_managers.base import StoreResource, explained
+from io_managers.base import StoreResource
 
 
 class TrainingPatchesConfig(TrainingPatchesParameters, LabelledScenes):
     """What the Launchpad offers for `training_patches`."""
 
 
-@dg.asset(
+@product(
     **MODEL_ASSET,
     deps=[collected("preprocessed"), collected("sr_geotiff")],
     kinds={"zarr"},
     io_manager_key="zarr",
     code_version="1",
 )
-@explained()
 def training_patches(
     context: dg.AssetExecutionContext, config: TrainingPatchesConfig, store: StoreResource
 ) -> dg.MaterializeResult:

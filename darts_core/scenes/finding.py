@@ -13,7 +13,16 @@ from fsspec.implementations.local import LocalFileSystem
 from darts_core.scenes import geotiff, landsat, planet, sentinel2
 from darts_core.scenes.folders import Folder, child_url
 from darts_core.scenes.opening import filesystem, open_archive, open_tree
-from darts_core.scenes.scene import READERS, Findings, Refusal, Scene, SceneError, is_archive, is_tiff
+from darts_core.scenes.scene import (
+    READERS,
+    Findings,
+    Refusal,
+    Scene,
+    SceneError,
+    Unreachable,
+    is_archive,
+    is_tiff,
+)
 
 LOOKED_FOR = ".SAFE folders, Landsat products (…_MTL.json, .xml, .txt), .zip and .tar files, and GeoTIFFs (.tif, .tiff)"
 
@@ -70,6 +79,11 @@ def find_scenes(url: str, storage_options: Mapping[str, Any] | None = None) -> F
     return _distinct(scenes + found, refusals + refused)
 
 
+def describe_in(folder: Folder, candidates: list[str]) -> Findings:
+    """The scenes that some candidates of a folder (GeoTIFFs, MTLs, names of .SAFE folders) are, and the refusals."""
+    return _distinct(*_described(folder, candidates))
+
+
 def is_described(url: str, storage_options: Mapping[str, Any] | None = None) -> bool:
     """Whether the file `url` is a GeoTIFF that its name or a STAC Item beside it makes a scene, sound or not."""
     home, _, name = url.rpartition("/")
@@ -85,7 +99,7 @@ def _reach(fs: fsspec.AbstractFileSystem, url: str) -> None:
         pass  # told by what is not found there
     except Exception as error:
         # every object store has errors of its own for a missing credential, a wrong endpoint, a closed door
-        raise SceneError(
+        raise Unreachable(
             f"{url} cannot be reached ({type(error).__name__}: {error}). Check the address, the endpoint "
             "(s3_endpoint) and the credentials (AWS_… variables or a profile)"
         ) from error

@@ -23,6 +23,10 @@ class SceneError(DartsError):
     """A scene that cannot be found, described or read; the message names the file and what it lacks."""
 
 
+class Unreachable(SceneError):
+    """A place that does not answer now; what lies there is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One acquisition of one tile, as delivered.

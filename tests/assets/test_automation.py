@@ -38,64 +38,6 @@ def apart(evaluate: Callable[[], Any]) -> Any:
     return copy_context().run(evaluate)
 
 
-class TestNewScenes:
-    """The sensor on a folder."""
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> StoreResource:
-        return StoreResource(root=str(tmp_path / "products"))
-
-    @pytest.fixture
-    def inbox(self, tmp_path: Path) -> Path:
-        (tmp_path / "inbox").mkdir()
-        return tmp_path / "inbox"
-
-    def tick(self, instance: dg.DagsterInstance, inbox: Path, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
-        """One evaluation, with what it asks for done, as the daemon does it."""
-        context = dg.build_sensor_context(instance=instance)
-        result = apart(lambda: new_scenes(context, scenes=SceneSource(url=str(inbox)), store=store))
-        if isinstance(result, dg.SensorResult):
-            for request in result.dynamic_partitions_requests or []:
-                instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-        return result
-
-    def test_a_scene_becomes_a_partition_that_knows_where_it_lies(
-        self, instance: dg.DagsterInstance, inbox: Path, store: StoreResource, world: World
-    ) -> None:
-        shutil.copytree(world.planet, inbox / "order")
-        self.tick(instance, inbox, store)
-        (key,) = known(instance, SCENES)
-        assert registered(store.open(), key).url.startswith(str(inbox))
-        assert known(instance, SEASONS) == {"2023"}
-
-    def test_a_second_tick_says_that_nothing_is_new(
-        self, instance: dg.DagsterInstance, inbox: Path, store: StoreResource, world: World
-    ) -> None:
-        shutil.copytree(world.planet, inbox / "order")
-        self.tick(instance, inbox, store)
-        result = self.tick(instance, inbox, store)
-        assert isinstance(result, dg.SkipReason)
-        assert "1 known" in result.skip_message
-
-    def test_a_later_scene_is_added_to_those_known(
-        self, instance: dg.DagsterInstance, inbox: Path, store: StoreResource, world: World
-    ) -> None:
-        shutil.copytree(world.planet, inbox / "order")
-        self.tick(instance, inbox, store)
-        shutil.copytree(world.sentinel2, inbox / world.sentinel2.name)
-        self.tick(instance, inbox, store)
-        assert len(known(instance, SCENES)) == 2
-
-    @pytest.mark.parametrize("source", ["inbox", "missing"])
-    def test_an_empty_or_missing_source_is_a_readable_skip(
-        self, instance: dg.DagsterInstance, inbox: Path, store: StoreResource, source: str
-    ) -> None:
-        folder = inbox if source == "inbox" else inbox / "missing"
-        result = self.tick(instance, folder, store)
-        assert isinstance(result, dg.SkipReason)
-        assert str(folder) in result.skip_message
-
-
 class TestConditions:
     """What declarative automation asks for, evaluation after evaluation."""
 

@@ -1,0 +1,93 @@
+"""The decorator of every asset that is one product a partition: written for one, made for one or for many."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial, wraps
+from typing import Any
+
+import dagster as dg
+
+from darts_assets.batches import MadeOne, begun, one_by_one
+from darts_assets.checks.check import Check, Checked
+from darts_assets.faults import at_most, patiently
+from darts_assets.partitions import SCENES
+from io_managers.base import ByPartition, Made, ProductIOManager, explained, version_of
+
+# partitioned checks are in preview, backfill policies in beta: the exact pin of dagster makes them safe to use
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy")
+
+SECONDS_TAG = "darts/scene_seconds"
+SECONDS = 6 * 3600.0
+"""Longest that one asset of one scene may take, unless the run's tag says otherwise."""
+
+Make = Callable[..., dg.MaterializeResult]
+
+
+def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], dg.AssetsDefinition]:
+    """As `dg.asset`, of a function that makes one partition.
+
+    What it returns is stored and checked before the asset ends; transient faults are waited for; in a run over many
+    partitions each is made, stored, checked and shown by itself.
+
+    Args:
+        checks: of what is stored.
+        about: what `dg.asset` takes; `partitions_def` and `io_manager_key` among it.
+    """
+
+    def decorate(make: Make) -> dg.AssetsDefinition:
+        @wraps(make)
+        def compute(context: dg.AssetExecutionContext, **given: Any) -> Iterator[dg.Output | dg.MaterializeResult]:
+            one = partial(_patiently_made, make=make, given=given, checks=checks, about=about)
+            begun(context)
+            with explained():
+                if context.has_partition_key:
+                    yield one(context).result
+                else:
+                    yield from one_by_one(context, one)
+
+        # what Dagster would hold against a generator
+        del compute.__annotations__["return"]
+        specs = [check.spec(make.__name__, about["partitions_def"]) for check in checks]
+        return dg.asset(check_specs=specs, **about)(compute)
+
+    return decorate
+
+
+def _patiently_made(context: dg.AssetExecutionContext, **how: Any) -> MadeOne:
+    work = partial(patiently, partial(_made, context, **how), context.log.warning)
+    if how["about"]["partitions_def"] != SCENES:
+        return work()
+    seconds = float(context.run.tags.get(SECONDS_TAG, SECONDS))
+    with at_most(seconds, f"{context.asset_key.path[-1]} of {context.partition_key}"):
+        return work()
+
+
+def _made(
+    context: dg.AssetExecutionContext,
+    make: Make,
+    given: Mapping[str, Any],
+    checks: Sequence[Check],
+    about: Mapping[str, Any],
+) -> MadeOne:
+    """Make one partition, store it and check what is stored."""
+    asset, key = context.asset_key.path[-1], context.partition_key
+    manager: ProductIOManager = getattr(context.resources, about["io_manager_key"])
+    contract = about.get("metadata", {}).get("contract")
+    read = {name: value.read(key) if isinstance(value, ByPartition) else value for name, value in given.items()}
+    result = make(context, **read)
+    metadata = dict(result.metadata or {})
+    if isinstance(result.value, Made):
+        metadata |= manager.keep(asset, key, result.value, contract)
+    found = []
+    if checks:
+        version = manager.store.open().current(asset, key)
+        checked = Checked(version, manager.read(version, contract))
+        found = [check.result(checked) for check in checks]
+    parents = {dep.asset_key.path[-1] for dep in context.assets_def.get_asset_spec(context.asset_key).deps}
+    versions = {name: version_of(value) for name, value in read.items() if name in parents}
+    return MadeOne(
+        dg.MaterializeResult(metadata=metadata, data_version=result.data_version, check_results=found), versions
+    )
