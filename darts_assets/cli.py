@@ -17,6 +17,7 @@ from rich.table import Table
 
 from darts_assets.commands import steps
 from darts_assets.commands.finding import find, show
+from darts_assets.commands.forget_runs import forget_runs
 from darts_assets.commands.search import search
 from darts_assets.commands.status import status
 from darts_assets.commands.super_resolve import super_resolve
@@ -114,6 +115,7 @@ def ui(
 
 app.command()(search)
 app.command()(status)
+app.command()(forget_runs)
 for step in (
     *(super_resolve, steps.preprocess, steps.segment, steps.ensemble, steps.postprocess, steps.vectorize),
     *(steps.export, steps.release, steps.coregister),

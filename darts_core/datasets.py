@@ -10,6 +10,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from darts_core.contracts import decode
+from darts_core.remote import filesystem_options
 from darts_core.store import DamagedProduct, Version
 
 GROUP = "data.zarr"
@@ -53,7 +54,9 @@ def open_zarr(version: Version, name: str) -> xr.Dataset:
     if store.local:
         inner = LocalStore(version.path(name), read_only=True)
     else:
-        inner = FsspecStore.from_url(version.url(name), storage_options=dict(store.options), read_only=True)
+        inner = FsspecStore.from_url(
+            version.url(name), storage_options=filesystem_options(version.url(), store.options), read_only=True
+        )
     return xr.open_zarr(
         _WholeStore(inner, version, name), consolidated=False, mask_and_scale=False, decode_coords="all", chunks={}
     )

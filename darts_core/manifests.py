@@ -9,11 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from darts_core.errors import DartsError
 
+MANIFEST = "manifest.json"
+"""Name of the manifest in a version's folder."""
+PARTS = ".parts"
+"""Folder of the records of what is published before the manifest."""
+MOST_OBJECTS = 1_000_000
+"""Of one version."""
+
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_PART = re.compile(r"[^\\/:\x00-\x1f\x7f]{1,200}")
 
 
 class StoreError(DartsError):
@@ -28,13 +36,17 @@ class DamagedProduct(StoreError):
     """Objects of a committed version are missing or altered; the message names them."""
 
 
+class StoreUnavailable(StoreError):
+    """An object store that cannot be reached, refuses, or fails although it was asked again: a fault that may pass."""
+
+
 class ObjectRecord(BaseModel):
     """What the manifest knows of one object."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int
-    sha256: str
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class Manifest(BaseModel):
@@ -45,10 +57,17 @@ class Manifest(BaseModel):
     asset: str
     partition: str
     version: str
-    objects: dict[str, ObjectRecord]
+    objects: dict[str, ObjectRecord] = Field(max_length=MOST_OBJECTS)
     """Object name relative to the version's folder, with forward slashes."""
     summary: dict[str, Any]
     """Facts about the product that later steps and people ask for without reading it."""
+
+    @field_validator("objects")
+    @classmethod
+    def _inside(cls, objects: dict[str, ObjectRecord]) -> dict[str, ObjectRecord]:
+        for name in objects:
+            check_object(name)
+        return objects
 
     @property
     def size(self) -> int:
@@ -92,3 +111,20 @@ def check_name(name: str, what: str = "name") -> str:
             "and without a leading '.'; rename what it comes from"
         )
     return name
+
+
+def check_object(name: str) -> str:
+    """`name` itself where it can be that of an object in a version's folder: parts with ``/`` between.
+
+    Raises:
+        ValueError: it leads out of the folder, or no folder can hold it.
+    """
+    parts = name.split("/")
+    if len(name) > 1000 or any(part in ("", ".", "..") or not _PART.fullmatch(part) for part in parts):
+        raise ValueError(f"the object name {name[:200]!r} is refused: expected parts of a path below its version")
+    return name
+
+
+def document(content: Any) -> bytes:
+    """JSON as it is written into the store: the same content gives the same bytes."""
+    return (json.dumps(content, sort_keys=True, indent=1) + "\n").encode()

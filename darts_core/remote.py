@@ -6,26 +6,25 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from darts_core import web
+from darts_core.web import session, without_secrets
+
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
-    from requests import Session
-    from urllib3.util import Retry
-
-TIMEOUT = 30.0
-"""Seconds that a server may be silent."""
-RETRIES = 4
-"""Further attempts after a failed request, each after twice the pause of the one before."""
-PAUSE = 0.5
-"""Seconds before the second further attempt."""
 
 LARGEST_DOCUMENT = 32 * 2**20
 """Bytes of metadata that are read at most."""
 
-_BUSY = (429, 500, 502, 503, 504)
+CONNECT = 3.0
+"""Seconds in which an object store has to take a connection."""
+_ATTEMPTS = 4
+"""Of one request to an object store, with growing, random pauses, on errors 5xx, slow-down and lost connections."""
+_REPEATS = 3
+"""Of what s3fs does with that: it begins anew where these have failed for a lost connection, or a body broke off."""
+
 _VSI = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/"}
 
 
@@ -63,10 +62,10 @@ def gdal_options(
         return {}
     options = {
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        "GDAL_HTTP_MAX_RETRY": str(RETRIES),
-        "GDAL_HTTP_RETRY_DELAY": str(PAUSE),
-        "GDAL_HTTP_CONNECTTIMEOUT": f"{TIMEOUT:.0f}",
-        "GDAL_HTTP_LOW_SPEED_TIME": f"{TIMEOUT:.0f}",
+        "GDAL_HTTP_MAX_RETRY": str(web.RETRIES),
+        "GDAL_HTTP_RETRY_DELAY": str(web.PAUSE),
+        "GDAL_HTTP_CONNECTTIMEOUT": f"{web.TIMEOUT:.0f}",
+        "GDAL_HTTP_LOW_SPEED_TIME": f"{web.TIMEOUT:.0f}",
         "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
     }
     if changing:
@@ -76,7 +75,7 @@ def gdal_options(
     if endpoint:
         parts = urlsplit(str(endpoint))
         options |= {
-            "AWS_S3_ENDPOINT": parts.netloc,
+            "AWS_S3_ENDPOINT": parts.netloc + parts.path.rstrip("/"),
             "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
@@ -104,31 +103,32 @@ class RemoteFile:
         return gdal_options(self.url, {"endpoint_url": self.endpoint_url})
 
 
-def retries() -> Retry:
-    """The policy of `RETRIES` and `PAUSE` for searches and downloads: what is asked changes nothing over there."""
-    from urllib3.util import Retry
+def filesystem_options(url: str, storage_options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Keyword arguments of fsspec's filesystem for `url`, with our time-outs and retries where it is an object store.
 
-    return Retry(
-        total=RETRIES,
-        backoff_factor=PAUSE,
-        backoff_max=TIMEOUT,
-        status_forcelist=_BUSY,
-        allowed_methods=None,
-        raise_on_status=False,
-        retry_after_max=round(TIMEOUT),
-    )
+    Listings are never cached: other processes write there too. Credentials come from the environment or a profile.
+    """
+    if urlsplit(url).scheme != "s3":
+        return {"use_listings_cache": False} if is_remote(url) else {}
+    import s3fs
+
+    # of the class, because zarr and xarray make filesystems of their own; s3fs's 5 are 125 attempts to read an object
+    s3fs.S3FileSystem.retries = _REPEATS
+    policy = {
+        "retries": {"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        "connect_timeout": CONNECT,
+        "read_timeout": web.TIMEOUT,
+        "max_pool_connections": 32,
+    }
+    # above 1, s3fs asks for the size before it reads an object, and a part that breaks off fails the whole
+    return {"use_listings_cache": False, "config_kwargs": policy, "max_concurrency": 1, **(storage_options or {})}
 
 
-@lru_cache(maxsize=1)
-def session() -> Session:
-    """The HTTP session of this process."""
-    from requests import Session
-    from requests.adapters import HTTPAdapter
+def filesystem(url: str, storage_options: Mapping[str, Any] | None = None) -> tuple[AbstractFileSystem, str]:
+    """The filesystem that `url` lies in, with `filesystem_options`, and its path there."""
+    import fsspec
 
-    opened = Session()
-    for scheme in ("http://", "https://"):
-        opened.mount(scheme, HTTPAdapter(max_retries=retries(), pool_maxsize=16))
-    return opened
+    return fsspec.core.url_to_fs(url, **filesystem_options(url, storage_options))
 
 
 def read_bytes(url: str, storage_options: Mapping[str, Any] | None = None) -> bytes:
@@ -138,14 +138,14 @@ def read_bytes(url: str, storage_options: Mapping[str, Any] | None = None) -> by
         OSError: it cannot be reached, is not there, or is larger than `LARGEST_DOCUMENT`.
     """
     if url.startswith(("http://", "https://")):
-        with session().get(url, timeout=TIMEOUT, stream=True) as response:
+        with _as_os_error(), session().get(url, timeout=web.TIMEOUT, stream=True) as response:
             response.raise_for_status()
             content = bytearray()
             for block in response.iter_content(2**20):
                 content += block
                 _check_document(len(content))
         return bytes(content)
-    fs, path = _filesystem(url, storage_options)
+    fs, path = filesystem(url, storage_options)
     with _as_os_error():
         _check_document(fs.size(path) or 0)
         return fs.cat_file(path)
@@ -156,22 +156,18 @@ def _check_document(size: int) -> None:
         raise OSError(f"more than {LARGEST_DOCUMENT} bytes, too many for metadata")
 
 
-def _filesystem(url: str, storage_options: Mapping[str, Any] | None) -> tuple[AbstractFileSystem, str]:
-    import fsspec
-
-    options = {"use_listings_cache": False, **(storage_options or {})} if is_remote(url) else {}
-    return fsspec.core.url_to_fs(url, **options)
-
-
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Object stores have errors of their own for a missing credential or a wrong endpoint."""
+    """Object stores have errors of their own for a missing credential or a wrong endpoint; none shows a secret."""
     try:
         yield
-    except OSError:
-        raise
+    except OSError as error:
+        # a failed request names its whole URL
+        if without_secrets(str(error)) == str(error):
+            raise
+        raise OSError(without_secrets(str(error))) from None
     except Exception as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
+        raise OSError(without_secrets(f"{type(error).__name__}: {error}")) from error
 
 
 def size_and_mark(url: str, storage_options: Mapping[str, Any] | None = None) -> tuple[int, str | None]:
@@ -181,11 +177,12 @@ def size_and_mark(url: str, storage_options: Mapping[str, Any] | None = None) ->
         OSError: it cannot be reached, is not there, or its size is not told.
     """
     if url.startswith(("http://", "https://")):
-        response = session().head(url, timeout=TIMEOUT, allow_redirects=True)
-        response.raise_for_status()
+        with _as_os_error():
+            response = session().head(url, timeout=web.TIMEOUT, allow_redirects=True)
+            response.raise_for_status()
         size, headers = response.headers.get("Content-Length"), response.headers
     else:
-        fs, path = _filesystem(url, storage_options)
+        fs, path = filesystem(url, storage_options)
         with _as_os_error():
             headers = fs.info(path)
         size = headers.get("size")
@@ -202,11 +199,11 @@ def blocks_of(url: str, storage_options: Mapping[str, Any] | None = None, size: 
         OSError: it cannot be reached, is not there, or breaks off.
     """
     if url.startswith(("http://", "https://")):
-        with session().get(url, timeout=TIMEOUT, stream=True) as response:
+        with _as_os_error(), session().get(url, timeout=web.TIMEOUT, stream=True) as response:
             response.raise_for_status()
             yield from response.iter_content(size)
         return
-    fs, path = _filesystem(url, storage_options)
+    fs, path = filesystem(url, storage_options)
     with _as_os_error(), fs.open(path, "rb") as file:
         while block := file.read(size):
             yield block

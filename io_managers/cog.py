@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from darts_core.store import Draft, Store, Version
+from darts_core.store import Draft, Version
 from io_managers.base import ProductIOManager
 
 if TYPE_CHECKING:
@@ -42,21 +41,9 @@ class CogIOManager(ProductIOManager):
     def read(self, version: Version, contract: str | None) -> xr.Dataset:
         """All rasters of the product as one lazy dataset, in memory form, on the finest grid among them."""
         from darts_core.files import read_rasters
+        from darts_core.remote import gdal_options, gdal_path
 
-        folder, options = ("", {}) if version.store.local else ("/vsis3/", _s3_options(version.store))
-        files = [f"{folder}{version.path(name)}" for name in version.manifest.objects if name.endswith(SUFFIX)]
+        files = [gdal_path(version.url(name)) for name in version.manifest.objects if name.endswith(SUFFIX)]
+        # credentials it finds where the store does, in the environment or a profile
+        options = gdal_options(version.url(), version.store.options)
         return read_rasters(files, str(contract), options).assign_attrs(version=version.version)
-
-
-def _s3_options(store: Store) -> dict[str, str]:
-    """How GDAL reaches the store; it finds the credentials where the store does, in the environment or a profile."""
-    # without the first, GDAL lists the folder of every file that it opens
-    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-    if "endpoint_url" in store.options:
-        endpoint = urlsplit(store.options["endpoint_url"])
-        options |= {
-            "AWS_S3_ENDPOINT": endpoint.netloc + endpoint.path.rstrip("/"),
-            "AWS_HTTPS": "YES" if endpoint.scheme == "https" else "NO",
-            "AWS_VIRTUAL_HOSTING": "FALSE",
-        }
-    return options

@@ -10,7 +10,7 @@ from typing import Any
 from darts_core.auxiliary import zarrs
 from darts_core.auxiliary.rasters import files_of
 from darts_core.auxiliary.sources import AuxiliaryError, AuxiliarySources, Where, name_of, parts_of
-from darts_core.remote import plain_url
+from darts_core.remote import filesystem, plain_url
 
 _HASHED_BYTES = 256 * 2**20
 
@@ -67,14 +67,12 @@ def _identity(file: str, options: Mapping[str, Any]) -> str:
 
 def _remote_identity(file: str, options: Mapping[str, Any]) -> str:
     """Size and ETag, or modification time, as the file system that holds `file` reports them."""
-    import fsspec
-
     address = plain_url(file)
     archive = address.split(".zip")[0] + ".zip" if ".zip/" in address else address
     if Path(archive).is_file():
         return _identity(archive, options)
     try:
-        system, path = fsspec.core.url_to_fs(archive, **{"use_listings_cache": False, **options})
+        system, path = filesystem(archive, options)
         info = system.info(path)
     except Exception as error:
         raise AuxiliaryError(

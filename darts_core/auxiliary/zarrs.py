@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darts_core.auxiliary.sources import AuxiliaryError
+from darts_core.remote import filesystem, filesystem_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -88,9 +89,7 @@ def identity(url: str, storage_options: Mapping[str, Any]) -> str:
 
     A plain web server lists nothing; there a store counts as changed when its root documents are.
     """
-    import fsspec
-
-    fs, root = fsspec.core.url_to_fs(url, **{"use_listings_cache": False, **storage_options})
+    fs, root = filesystem(url, storage_options)
     marks = []
     for name in _DOCUMENTS:
         with suppress(FileNotFoundError):
@@ -113,7 +112,7 @@ def _opened(url: str, storage_options: tuple[tuple[str, Any], ...]) -> xr.Datase
     import rioxarray  # noqa: F401  (registers the .rio accessor)
     import xarray as xr
 
-    options = dict(storage_options) if "://" in url else None
+    options = filesystem_options(url, dict(storage_options)) or None
     try:
         with warnings.catch_warnings():
             # on stores without consolidated metadata, and grid mappings that are missing, which is told as an error

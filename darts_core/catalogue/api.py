@@ -13,7 +13,7 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from darts_core.catalogue.found import CatalogueError
-from darts_core.remote import PAUSE, RETRIES, TIMEOUT, retries
+from darts_core.web import PAUSE, RETRIES, TIMEOUT, guard_redirects, retries
 
 TILE_PROPERTIES = {"grid:code": "MGRS-{}", "s2:mgrs_tile": "{}"}
 """Names under which catalogues keep the MGRS tile, and how they write it."""
@@ -26,6 +26,7 @@ class _SameHost(StacApiIO):
 
     def __init__(self, host: str | None) -> None:
         super().__init__(max_retries=retries())
+        guard_redirects(self.session)
         self._host = host
 
     def request(self, href: str, *args: Any, **kwargs: Any) -> str:

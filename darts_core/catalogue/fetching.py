@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from darts_core.catalogue.found import CatalogueError
-from darts_core.remote import PAUSE, RETRIES, blocks_of
+from darts_core.remote import blocks_of
 from darts_core.scenes.geotiff import bands_of
 from darts_core.scenes.itemfolder import ITEM, ItemFolder
 from darts_core.scenes.items import plan
 from darts_core.scenes.plan import Layer, Plan
 from darts_core.scenes.scene import CATALOGUE_READER, Scene
+from darts_core.web import PAUSE, RETRIES
 
 _MULTIHASH = {"1220": "sha256", "1114": "sha1", "1340": "sha512", "d50110": "md5"}
 """Beginning of a multihash in hexadecimal (code and length) to the algorithm; ``file:checksum`` is one."""

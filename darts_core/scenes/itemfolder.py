@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import posixpath
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from darts_core.remote import RemoteFile, is_remote, read_bytes, size_and_mark
 from darts_core.scenes.folders import Entry, Folder
 from darts_core.scenes.scene import SceneError, check_relative
+from darts_core.web import leads_inside
 
 ITEM = "item.json"
 """Name of the Item itself among its files; the others are keys of assets."""
@@ -108,7 +108,8 @@ def resolve_href(href: object, item_url: str, key: str) -> str:
         raise SceneError(f"{refused}; expected https://…, s3://… or a path relative to the Item")
     if ".." in parts.path.split("/"):
         raise SceneError(f"{refused}; it leads upwards")
-    if parts.scheme != "s3" and parts.hostname != urlsplit(item_url).hostname and _is_inside(parts.hostname):
+    source = urlsplit(item_url).hostname
+    if parts.scheme != "s3" and parts.hostname != source and leads_inside(parts.hostname, source or ""):
         raise SceneError(f"{refused}; it points into the network of this machine")
     return resolved
 
@@ -118,15 +119,6 @@ def _joined(item_url: str, text: str) -> str:
         # urljoin knows no s3
         return "s3://" + urljoin(f"https://{item_url.removeprefix('s3://')}", text).removeprefix("https://")
     return urljoin(item_url, text)
-
-
-def _is_inside(host: str) -> bool:
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
 
 
 def _entry(href: str, where: str, options: Mapping[str, Any] | None) -> Entry:

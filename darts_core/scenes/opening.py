@@ -9,6 +9,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from darts_core import remote
 from darts_core.scenes.archives import ArchiveFolder, TarFolder, ZipFolder
 from darts_core.scenes.folders import Entry, Folder, LocalFolder, RemoteFolder, child_url
 from darts_core.scenes.itemfolder import ItemFolder
@@ -20,7 +21,7 @@ _READ_AHEAD = 4 * 2**20
 def filesystem(url: str, options: Mapping[str, Any] | None) -> tuple[fsspec.AbstractFileSystem, str]:
     """The filesystem of a URL, which never answers from an old listing, and the URL in its plain form."""
     try:
-        fs, path = fsspec.core.url_to_fs(url, **{"use_listings_cache": False, **(options or {})})
+        fs, path = remote.filesystem(url, options)
     except (ValueError, ImportError) as error:
         raise SceneError(f"{url} is neither a local path nor a URL like s3://bucket/prefix: {error}") from error
     if isinstance(fs, LocalFileSystem):

@@ -27,7 +27,7 @@ _SIZE = 1100
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of milliseconds, and little patience."""
-    monkeypatch.setattr(darts_core.remote, "PAUSE", 0.01)
+    monkeypatch.setattr("darts_core.web.PAUSE", 0.01)
     monkeypatch.setattr("darts_core.catalogue.api.PAUSE", 0.01)
     monkeypatch.setattr("darts_core.catalogue.fetching.PAUSE", 0.01)
     darts_core.remote.session.cache_clear()

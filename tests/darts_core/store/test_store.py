@@ -10,35 +10,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.stored import content, fill, make
 
 from darts_core.store import (
     STAGING,
     DamagedProduct,
-    Draft,
     MissingProduct,
     Store,
     StoreError,
-    Version,
     check_name,
     identity,
 )
-
-
-def fill(draft: Draft, **contents: str) -> None:
-    for name, content in contents.items():
-        file = draft.folder / name.replace("__", "/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-
-
-def make(store: Store, version: str, **contents: str) -> Version:
-    with store.draft("asset", "partition", version) as draft:
-        fill(draft, **contents)
-        return draft.commit()
-
-
-def content(version: Version, name: str) -> str:
-    return version.store.fs.cat_file(version.path(name)).decode()
 
 
 def test_what_was_committed_is_read_back(store: Store) -> None:
