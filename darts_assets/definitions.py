@@ -34,7 +34,7 @@ defs = dg.Definitions(
         "watched": WatchedPlace.of(settings),
         "auxiliary": AuxiliaryData.of(settings),
         "models": ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler),
-        "accelerator": Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks),
+        "accelerator": Accelerator.of(settings),
         "zarr": ZarrIOManager(store=store),
         "cog": CogIOManager(store=store),
         "shards": ShardsIOManager(store=store),

@@ -85,7 +85,7 @@ def check_settings(settings: Settings, store: Store) -> None:
     models = ModelStore(checkpoints=settings.checkpoints, upscaler=settings.upscaler)
     models.segmenters(store, [])
     models.upscaling(store)
-    Accelerator(device=settings.device, launcher=settings.launcher, ranks=settings.ranks).resolve()
+    Accelerator.of(settings).resolve()
     fingerprint(AuxiliaryData.of(settings).sources())
 
 

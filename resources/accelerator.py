@@ -8,17 +8,29 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from resources.launchers.configuration import KubernetesConfig, RayConfig, SlurmConfig
+
 if TYPE_CHECKING:
-    from darts_core.superresolution.job import SuperResolveJob
+    from darts_core.jobs import Job
+    from resources.launchers.backend import Backend
+    from resources.settings import Settings
 
 
 class Launcher(StrEnum):
-    """Where super-resolution predicts."""
+    """Where models predict."""
 
     EMBEDDED = "embedded"
     """In the process of the run."""
     LOCAL = "local"
     """In supervised processes of this machine, which may be several."""
+    SLURM = "slurm"
+    RAY = "ray"
+    KUBERNETES = "kubernetes"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the devices are those of other machines, of which this process sees none."""
+        return self not in (Launcher.EMBEDDED, Launcher.LOCAL)
 
 
 class Accelerator(dg.ConfigurableResource):
@@ -26,18 +38,33 @@ class Accelerator(dg.ConfigurableResource):
 
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps, or auto: a GPU where there is one")
     launcher: Launcher = Field(
-        default=Launcher.EMBEDDED, description="embedded, in the process of the run, or local, in supervised processes"
+        default=Launcher.EMBEDDED,
+        description="embedded, in the process of the run; local, in supervised processes; slurm, ray or kubernetes",
     )
-    ranks: int = Field(default=1, ge=1, description="Processes that share a scene's shards; on GPUs one for each")
+    ranks: int = Field(default=1, ge=1, description="Processes that share a job; on GPUs one for each")
+    slurm: SlurmConfig = SlurmConfig()
+    ray: RayConfig = RayConfig()
+    kubernetes: KubernetesConfig = KubernetesConfig()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Accelerator:
+        """As it is configured."""
+        return cls(**{name: getattr(settings, name) for name in ("device", "launcher", "ranks", *_BACKENDS)})
 
     def resolve(self) -> str:
-        """The torch device.
+        """The torch device; as it is configured where it is another machine's.
 
         Raises:
             AcceleratorError: a device was asked for that this machine does not have, or fewer of them than ranks.
         """
         from darts_core.inference.device import AcceleratorError, resolve_device
 
+        if self.ranks > 1 and ":" in self.device:
+            raise AcceleratorError(
+                f"{self.ranks} ranks need a GPU each, received the device {self.device!r}; name the kind of device only"
+            )
+        if self.launcher.elsewhere:
+            return self.device
         device = resolve_device(self.device)
         if self.ranks > 1 and self.launcher is Launcher.EMBEDDED:
             raise AcceleratorError(
@@ -53,21 +80,46 @@ class Accelerator(dg.ConfigurableResource):
         from darts_core.inference.device import AcceleratorError
 
         there = torch.cuda.device_count() if device.startswith("cuda") else 1
-        if self.ranks > there or ":" in self.device:
+        if self.ranks > there:
             raise AcceleratorError(
                 f"{self.ranks} ranks need a GPU each, received the device {self.device!r} on a machine with {there}; "
-                "ask for fewer ranks and name the kind of device only, or take the CPU"
+                "ask for fewer ranks, or take the CPU"
             )
 
-    def launch(self, context: dg.AssetExecutionContext, job: SuperResolveJob) -> dict[str, Any]:
+    def launch(self, context: dg.AssetExecutionContext, job: Job) -> dict[str, Any]:
         """Run a job in processes of its own, to its end.
 
         Returns:
             How it went, for the metadata of the run.
 
         Raises:
-            JobError: a rank failed.
+            JobError: a rank failed, or what the job asks for is not there.
         """
-        from resources.launcher import launch
+        from resources.launchers.launch import launch
 
-        return launch(context, job)
+        return launch(context, job, self.backend())
+
+    def backend(self) -> Backend:
+        """Where its jobs run.
+
+        Raises:
+            JobError: a library of the backend is not installed.
+        """
+        if self.launcher is Launcher.SLURM:
+            from resources.launchers.slurm import SlurmBackend
+
+            return SlurmBackend(self.slurm)
+        if self.launcher is Launcher.RAY:
+            from resources.launchers.ray import RayBackend
+
+            return RayBackend(self.ray)
+        if self.launcher is Launcher.KUBERNETES:
+            from resources.launchers.kubernetes import KubernetesBackend
+
+            return KubernetesBackend(self.kubernetes)
+        from resources.launchers.local import LocalBackend
+
+        return LocalBackend()
+
+
+_BACKENDS = ("slurm", "ray", "kubernetes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -16,12 +17,15 @@ class RankReport(BaseModel):
     KIND: ClassVar[str] = "rank"
 
     rank: int
+    ranks: int = 1
+    """How many there are."""
+    host: str
     pid: int
-    """Process on the machine of the rank."""
+    """Process on that machine."""
     device: str = ""
     """Where it predicts."""
     total: int | None = None
-    """Windows of the whole job; None until they are planned."""
+    """Windows of this rank, or tiles of its rasters; None until they are planned."""
     done: int = 0
     """Windows of this rank that are predicted."""
     before: int = 0
@@ -32,6 +36,8 @@ class RankReport(BaseModel):
     """Peak of resident memory."""
     device_megabytes: int = 0
     """Peak of a GPU's memory."""
+    device_use: int | None = None
+    """Share of the last moments in which the GPU was at work, percent; None where nothing tells."""
     flow: str = ""
     """How the reading ahead of its last scene fared, as a table in Markdown."""
     finished: bool = False
@@ -61,10 +67,37 @@ def write(folder: Path, told: RankReport | RankFailure) -> None:
     os.replace(partial, target)
 
 
+def clear(folder: Path) -> None:
+    """Remove what the ranks of an earlier attempt have told."""
+    for kind in (RankReport.KIND, RankFailure.KIND):
+        for file in folder.glob(f"{kind}-*"):
+            file.unlink(missing_ok=True)
+
+
 def read(folder: Path, kind: type[Told]) -> list[Told]:
     """What all ranks have told, in the order in which they did."""
     files = sorted(folder.glob(f"{kind.KIND}-*.json"), key=lambda file: file.stat().st_mtime_ns)
     return [kind.model_validate_json(file.read_text()) for file in files]
+
+
+def describe_job(reports: Sequence[RankReport]) -> str:
+    """How far all ranks are together; empty until each of them has planned its windows.
+
+    For example `windows 1,200 of 8,464 (14 %), 35.2/s, 3 min 26 s left; memory 3.2 GB; GPU 8.1 GB, at work 93 %`.
+    """
+    totals = [report.total for report in reports if report.total is not None]
+    if not reports or len(totals) < max(report.ranks for report in reports):
+        return ""
+    done, before = sum(report.done for report in reports), sum(report.before for report in reports)
+    parts = [
+        describe_windows(done, sum(totals), before, max(report.seconds for report in reports)),
+        f"memory {sum(report.megabytes for report in reports) / 1000:.1f} GB",
+    ]
+    used = [report.device_use for report in reports if report.device_use is not None]
+    if any(report.device_megabytes for report in reports):
+        busy = f", at work {sum(used) // len(used)} %" if used else ""
+        parts.append(f"GPU {sum(report.device_megabytes for report in reports) / 1000:.1f} GB{busy}")
+    return "; ".join(parts)
 
 
 def describe_windows(done: int, total: int, before: int, seconds: float) -> str:

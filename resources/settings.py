@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from darts_core.errors import DartsError
 from resources.accelerator import Launcher
+from resources.launchers.configuration import KubernetesConfig, RayConfig, SlurmConfig
 
 HOME = "DARTS_HOME"
 FILE = "settings.toml"
@@ -67,15 +69,23 @@ class Settings(BaseModel):
     upscaler: str = Field("bicubic", description="Super-resolution model: built in, or the name of a trained one")
     device: str = Field("auto", description="cpu, cuda, mps, or auto")
     launcher: Launcher = Field(
-        default=Launcher.EMBEDDED, description="Where super-resolution predicts: embedded or local"
+        default=Launcher.EMBEDDED, description="Where models predict: embedded, local, slurm, ray or kubernetes"
     )
-    ranks: int = Field(default=1, ge=1, description="Processes that share a scene's shards; needs the launcher local")
+    ranks: int = Field(default=1, ge=1, description="Processes that share a job; needs another launcher than embedded")
+    slurm: SlurmConfig = Field(default=SlurmConfig(), description="A table; as JSON in the environment")
+    ray: RayConfig = Field(default=RayConfig(), description="Likewise")
+    kubernetes: KubernetesConfig = Field(default=KubernetesConfig(), description="Likewise")
     s3_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible service; None for AWS")
 
     @field_validator("collections", "excluded", "tiles", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("slurm", "ray", "kubernetes", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("trends")
     @classmethod

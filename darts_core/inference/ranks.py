@@ -108,8 +108,10 @@ class Portion:
 
     scene: str
     """What errors call it."""
+    windows: int
+    """Of the rank's shards, those included that were published before; of a raster, its tiles."""
     before: int
-    """Windows of the rank's shards that were published before."""
+    """How many of them were published before."""
     predict: Predict
 
 
@@ -117,7 +119,7 @@ class Watch(Protocol):
     """Told how a rank fares."""
 
     def planned(self, device: str, total: int) -> None:
-        """Where the rank predicts, and the windows of all ranks and scenes."""
+        """Where the rank predicts, and how many windows of all scenes are its own."""
 
     def progress(self, done: int, before: int) -> None:
         """Windows of this rank that are predicted, and how many of them were before it started."""
@@ -144,6 +146,7 @@ class RankPrediction(LightningModule):
         torch.set_num_threads(self._threads)
         portions = self._prepare(self.device, self.global_rank)
         self._before = self._done = sum(portion.before for portion in portions)
+        self._watch.planned(str(self.device), sum(portion.windows for portion in portions))
         return _Scenes(portions)
 
     def on_predict_start(self) -> None:

@@ -4,59 +4,23 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from darts_core.errors import DartsError
-from darts_core.store import Draft, MissingProduct, Store
+from darts_core.inference.job import Frozen, JobError, ProductVersion, RankJob, StoreAddress, find_model
+from darts_core.store import Draft
 from darts_core.superresolution.parameters import SuperResolveParameters
 
 if TYPE_CHECKING:
     import torch
-    import xarray as xr
 
     from darts_core.inference.ranks import Placement, Portion, Watch
     from darts_core.superresolution.patches import PatchWork
 
 
-class JobError(DartsError):
-    """A job that cannot start, or did not do what it was to do."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StoreAddress(_Frozen):
-    """Where products lie. Credentials are no part of it: each process has them from its environment."""
-
-    root: str
-    endpoint_url: str | None = None
-
-    @classmethod
-    def of(cls, store: Store) -> StoreAddress:
-        """The address of a store.
-
-        Raises:
-            ValidationError: the store has an option that does not belong into a file.
-        """
-        return cls(root=store.root, **store.options)
-
-    def open(self) -> Store:
-        """The store that lies there."""
-        return Store(self.root, {"endpoint_url": self.endpoint_url} if self.endpoint_url else {})
-
-
-class ProductVersion(_Frozen):
-    """One version of one product."""
-
-    asset: str
-    partition: str
-    version: str
-
-
-class PatchTask(_Frozen):
+class PatchTask(Frozen):
     """One scene."""
 
     scene: ProductVersion
@@ -65,16 +29,14 @@ class PatchTask(_Frozen):
     """The version of the patches that is to be filled; who started the job commits it."""
 
 
-class SuperResolveJob(_Frozen):
-    """Scenes to be super-resolved into shards with one model, by one or more ranks."""
+class SuperResolveJob(RankJob):
+    """Scenes to be super-resolved into shards with one model; the ranks share the shards of each scene."""
 
-    version: Literal[1] = 1
-    store: StoreAddress
+    kind: Literal["super_resolve"] = "super_resolve"
     tasks: tuple[PatchTask, ...] = Field(min_length=1)
     upscaler: str = Field(min_length=1, description="What `load_upscaler` takes")
+    digest: str | None = Field(default=None, description="SHA-256 of the model file, by which the store is searched")
     parameters: SuperResolveParameters
-    device: str = Field(default="cpu", description="cpu, cuda, cuda:1, mps, or auto")
-    ranks: int = Field(default=1, ge=1, description="Processes that share the shards of each scene")
     shard_bytes: int | None = Field(
         default=None, ge=1, description="About how large a shard becomes; 256 MB by default"
     )
@@ -88,8 +50,9 @@ def patch_job(
     *,
     device: str,
     ranks: int,
+    digest: str | None = None,
 ) -> SuperResolveJob:
-    """The job that fills one draft with the patches of one scene."""
+    """The job that fills one draft with the patches of one scene; `digest` is that of the upscaler's file."""
     return SuperResolveJob(
         store=StoreAddress.of(draft.store),
         tasks=(
@@ -99,6 +62,7 @@ def patch_job(
             ),
         ),
         upscaler=upscaler,
+        digest=digest,
         parameters=SuperResolveParameters(**parameters.model_dump()),
         device=device,
         ranks=ranks,
@@ -111,43 +75,30 @@ def predict_job(job: SuperResolveJob, place: Placement, watch: Watch) -> None:
     from darts_core.inference.ranks import predict_ranks
 
     with ExitStack() as drafts:
-
-        def prepare(device: torch.device, rank: int) -> list[Portion]:
-            return _portions(job, drafts, device, rank, watch)
-
-        predict_ranks(place, resolve_device(job.device), prepare, watch)
+        predict_ranks(place, resolve_device(job.device), partial(_portions, job, drafts), watch)
 
 
-def _portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, rank: int, watch: Watch) -> list[Portion]:
+def _portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, rank: int) -> list[Portion]:
     """What a rank predicts of each scene; the first rank also writes the index of the shards."""
+    from darts_core.datasets import open_product
     from darts_core.superresolution.patches import is_needed, plan_patches, super_resolve_patches
     from darts_core.superresolution.upscalers import load_upscaler
 
-    store, upscaler = job.store.open(), load_upscaler(job.upscaler, device=str(device))
-    portions, total = [], 0
+    store = job.store.open()
+    source: str | Path = job.upscaler
+    if job.digest is not None and Path(job.upscaler).is_absolute():
+        source = find_model(store, "super_resolution_model", job.upscaler, job.digest)
+    upscaler = load_upscaler(source, device=str(device))
+    portions = []
     for task in job.tasks:
-        scene = _open(store, task.scene)
+        scene = open_product(task.scene.committed(store), task.scene.asset)
         draft = drafts.enter_context(store.draft(**task.patches.model_dump()))
         if is_needed(scene, job.parameters):
             work = plan_patches(scene, upscaler, job.parameters, job.shard_bytes)
             portions.append(_portion(work, draft, device, rank, job.ranks))
-            total += len(work.occupied)
         elif rank == 0:
             super_resolve_patches(scene, upscaler, job.parameters, draft.folder, draft.publish)
-    watch.planned(str(device), total)
     return portions
-
-
-def _open(store: Store, scene: ProductVersion) -> xr.Dataset:
-    from darts_core.datasets import open_product
-
-    version = store.committed(**scene.model_dump())
-    if version is None:
-        raise MissingProduct(
-            f"{scene.asset} of {scene.partition} has no version {scene.version} in {store.root}; materialize it again"
-        )
-    version.check()
-    return open_product(version, scene.asset)
 
 
 def _portion(work: PatchWork, draft: Draft, device: torch.device, rank: int, ranks: int) -> Portion:
@@ -159,9 +110,20 @@ def _portion(work: PatchWork, draft: Draft, device: torch.device, rank: int, ran
     mine = share(work.shards, work.occupied, rank, ranks)
     if rank == 0:
         write_index(wanted, draft.publish)
-    before = sum(len(within(one, work.occupied)) for one in mine if one.name in published)
+    windows = {one.name: len(within(one, work.occupied)) for one in mine}
+    before = sum(count for name, count in windows.items() if name in published)
     step = partial(write_patches, work, wanted, mine, draft.publish, done=published, device=str(device))
-    return Portion(draft.partition, before, step)
+    return Portion(draft.partition, sum(windows.values()), before, step)
+
+
+def is_made(job: SuperResolveJob) -> bool:
+    """Whether every shard of every scene is published, by an earlier job of which nobody heard the end."""
+    store = job.store.open()
+    for task in job.tasks:
+        with store.draft(**task.patches.model_dump()) as draft:
+            if _missing(draft):
+                return False
+    return True
 
 
 def require_whole(draft: Draft) -> None:
@@ -170,13 +132,20 @@ def require_whole(draft: Draft) -> None:
     Raises:
         JobError: naming what is missing.
     """
+    missing = _missing(draft)
+    if missing:
+        raise JobError(
+            f"{draft.asset} of {draft.partition}: the ranks ended without {', '.join(missing)}; run it again"
+        )
+
+
+def _missing(draft: Draft) -> list[str]:
+    """Parts that are not published; the index alone where not even that is."""
     from darts_core.inference.shards import INDEX, ShardSet
 
     published = draft.published()
+    if INDEX not in published:
+        return [INDEX]
     folder = draft.store.path(draft.asset, draft.partition, draft.version)
     index = ShardSet.open(folder if draft.store.local else draft.store.fs.get_mapper(folder))
-    missing = [one.name for one in index.shards if one.name not in published]
-    if missing or INDEX not in published:
-        raise JobError(
-            f"{draft.asset} of {draft.partition}: the ranks ended without {', '.join(missing) or INDEX}; run it again"
-        )
+    return [one.name for one in index.shards if one.name not in published]

@@ -17,12 +17,14 @@ import psutil
 import pytest
 import torch
 from support.datasets import preprocessed_dataset
+from support.launchers import materialized
 
 from darts_assets.assets.sr_patches import sr_patches
 from darts_assets.partitions import SCENES
 from darts_core.contracts import encode
 from darts_core.datasets import GROUP, open_product, write_zarr
 from darts_core.inference.shards import INDEX
+from darts_core.jobs import read_job
 from darts_core.manifests import ObjectRecord
 from darts_core.store import PARTS, STAGING, Store
 from darts_core.superresolution import load_upscaler, super_resolve_patches
@@ -33,7 +35,6 @@ from io_managers.base import StoreResource
 from io_managers.shards import ShardsIOManager
 from io_managers.zarr import ZarrIOManager
 from resources.accelerator import Accelerator, Launcher
-from resources.launcher import supervise
 from resources.models import ModelStore
 
 SCENE = ProductVersion(asset="preprocessed", partition="T1", version="v1")
@@ -164,7 +165,7 @@ def test_a_killed_rank_fails_the_run_and_the_next_one_computes_the_rest(
     assert before.items() <= published(scenes).items(), "what was published is not touched"
     assert "windows 30 of 30 (100 %)" in said
     assert 0 < told[0]["windows predicted"] < WINDOWS
-    assert told[0]["ranks"].count("| cpu |") == 2
+    assert told[0]["ranks"].count("| cpu") == 2
     assert "Feed" in told[0]["reading ahead"]
     assert_complete(scenes, expected)
 
@@ -175,8 +176,9 @@ def test_a_killed_run_leaves_no_rank_of_torchrun_and_ranks_started_by_slurm_do_t
     file = write_job(scenes, model, tmp_path / "first")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "resources.worker", str(file)]
-    supervised = f"supervise({command!r}, Path({str(file.parent)!r}), {{}})"
-    code = f"from pathlib import Path; from resources.launcher import supervise; {supervised}"
+    started_as = f"job = LocalJob(Path({str(file.parent)!r}), {command!r}, {{}})"
+    code = f"import time; from pathlib import Path; from resources.launchers.local import LocalJob; {started_as}"
+    code += "\nwhile job.state().running: time.sleep(0.1)"
     run = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     started: list[psutil.Process] = []
 
@@ -221,7 +223,7 @@ def test_a_model_that_fails_on_one_rank_is_the_error(tmp_path: Path) -> None:
     (tmp_path / "picky.pt.toml").write_text('bands = ["blue", "green", "red", "nir"]\nfactor = 1\nreach = 0\n')
     file = write_job(store, str(tmp_path / "picky.pt"), tmp_path / "job")
     with pytest.raises(JobError) as caught:
-        supervise([sys.executable, "-m", "resources.worker", str(file)], file.parent, {})
+        materialized(read_job(file.read_bytes(), "job"), Accelerator(device="cpu", launcher=Launcher.LOCAL, ranks=2))
     said = str(caught.value)
     assert "Rank 1 failed: darts_core.superresolution.facts.UpscalerError: picky failed on windows" in said
     assert "in T1, after " in said

@@ -1,0 +1,180 @@
+"""A segmentation job: rasters of scenes by models, made by ranks in processes of their own, and what one of them does.
+
+A raster is one model's view of one scene, and is made by one rank: it streams from the model into the file, so that
+nothing is kept but what is finished. Ranks share the rasters, neighbours by model, so that most load one model only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from darts_core.inference.job import Frozen, JobError, ProductVersion, RankJob, StoreAddress, find_model
+from darts_core.segmentation.parameters import SegmentParameters
+from darts_core.store import Draft, Store
+
+if TYPE_CHECKING:
+    import torch
+    import xarray as xr
+
+    from darts_core.inference.feed import Observe
+    from darts_core.inference.geotiff import RasterStream
+    from darts_core.inference.ranks import Placement, Portion, Watch
+    from darts_core.windows import Progress
+
+SUFFIX = ".tif"
+
+
+class SegmentModel(Frozen):
+    """A checkpoint."""
+
+    name: str
+    path: str
+    digest: str
+    """See `checkpoint_digest`."""
+
+
+class SegmentTask(Frozen):
+    """One scene."""
+
+    preprocessed: ProductVersion
+    super_resolved: ProductVersion
+    """A committed version of `sr_geotiff`."""
+    probabilities: ProductVersion
+    """The version that is to be filled; who started the job commits it."""
+    models: tuple[str, ...] = Field(min_length=1, description="Names of the models whose rasters it lacks")
+
+
+class SegmentJob(RankJob):
+    """Scenes to be segmented by one or more models."""
+
+    kind: Literal["segment"] = "segment"
+    tasks: tuple[SegmentTask, ...] = Field(min_length=1)
+    models: tuple[SegmentModel, ...] = Field(min_length=1)
+    parameters: SegmentParameters
+
+    def rasters(self, rank: int = 0, ranks: int = 1) -> list[tuple[SegmentModel, SegmentTask]]:
+        """Those of all rasters that are one rank's: contiguous, as many as every other rank's or one more."""
+        pairs = [(model, task) for model in self.models for task in self.tasks if model.name in task.models]
+        return pairs[len(pairs) * rank // ranks : len(pairs) * (rank + 1) // ranks]
+
+
+def segment_job(
+    draft: Draft,
+    preprocessed: ProductVersion,
+    super_resolved: ProductVersion,
+    models: Iterable[SegmentModel],
+    parameters: SegmentParameters,
+    *,
+    device: str,
+    ranks: int,
+) -> SegmentJob:
+    """The job that fills one draft with the rasters of one scene."""
+    wanted = tuple(models)
+    task = SegmentTask(
+        preprocessed=preprocessed,
+        super_resolved=super_resolved,
+        probabilities=ProductVersion(asset=draft.asset, partition=draft.partition, version=draft.version),
+        models=tuple(model.name for model in wanted),
+    )
+    known = {name: getattr(parameters, name) for name in SegmentParameters.model_fields}
+    return SegmentJob(
+        store=StoreAddress.of(draft.store),
+        tasks=(task,),
+        models=wanted,
+        parameters=SegmentParameters(**known),
+        device=device,
+        ranks=ranks,
+    )
+
+
+def predict_job(job: SegmentJob, place: Placement, watch: Watch) -> None:
+    """Make, as one rank, those rasters that are its own and are not published yet."""
+    from darts_core.inference.device import resolve_device
+    from darts_core.inference.ranks import predict_ranks
+
+    with ExitStack() as drafts:
+        predict_ranks(place, resolve_device(job.device), partial(_portions, job, drafts), watch)
+
+
+def _portions(job: SegmentJob, drafts: ExitStack, device: torch.device, rank: int) -> list[Portion]:
+    from darts_core.inference.ranks import Portion
+    from darts_core.segmentation.segmenter import Segmenter
+
+    store = job.store.open()
+    segmenters: dict[str, Segmenter] = {}
+    portions = []
+    for model, task in job.rasters(rank, job.ranks):
+        draft = drafts.enter_context(store.draft(**task.probabilities.model_dump()))
+        if raster_name(model.name) in draft.published():
+            continue
+        if model.name not in segmenters:
+            path = find_model(store, "segmentation_model", model.path, model.digest)
+            segmenters[model.name] = Segmenter.load(path, device=str(device), name=model.name)
+            _require_same(segmenters[model.name].digest, model, path)
+        scene, super_resolved = _open(store, task)
+        stream = segmenters[model.name].stream(scene, super_resolved, job.parameters)
+        step = partial(_write, stream, draft, raster_name(model.name))
+        portions.append(Portion(f"{draft.partition} by {model.name}", _tiles(stream), 0, step))
+    return portions
+
+
+def _open(store: Store, task: SegmentTask) -> tuple[xr.Dataset, xr.Dataset]:
+    from darts_core.datasets import open_product
+    from darts_core.inference.geotiff import read_cog
+    from darts_core.inference.stored import gdal_options, gdal_path
+
+    finer = task.super_resolved.committed(store)
+    (raster,) = (name for name in finer.manifest.objects if name.endswith(SUFFIX))
+    return (
+        open_product(task.preprocessed.committed(store), task.preprocessed.asset),
+        read_cog(gdal_path(finer, raster), "super_resolved", options=gdal_options(store)),
+    )
+
+
+def _require_same(digest: str, model: SegmentModel, path: Path) -> None:
+    if digest != model.digest:
+        raise JobError(
+            f"{path} has the digest {digest[:12]}…; the job is for the model {model.name} with {model.digest[:12]}…. "
+            "Lay the same checkpoint on every machine"
+        )
+
+
+def _tiles(stream: RasterStream) -> int:
+    from darts_core.inference.blocks import TILE
+
+    height, width = stream.grid.shape
+    return -(-height // TILE) * -(-width // TILE)
+
+
+def _write(stream: RasterStream, draft: Draft, file: str, *, progress: Progress, observe: Observe) -> None:
+    from darts_core.inference.geotiff import write_cog
+
+    write_cog(stream, draft.folder / file, progress=progress)
+    draft.publish(file)
+
+
+def raster_name(model: str) -> str:
+    """The object in which a model's probabilities lie."""
+    return f"{model}{SUFFIX}"
+
+
+def missing_rasters(draft: Draft, models: Sequence[str]) -> list[str]:
+    """Those of the models whose raster is not published in a draft."""
+    published = draft.published()
+    return [model for model in models if raster_name(model) not in published]
+
+
+def is_made(job: SegmentJob) -> bool:
+    """Whether every raster is published, by an earlier job of which nobody heard the end."""
+    store = job.store.open()
+    for task in job.tasks:
+        with store.draft(**task.probabilities.model_dump()) as draft:
+            if missing_rasters(draft, task.models):
+                return False
+    return True
