@@ -69,7 +69,7 @@ def season_table(states: Mapping[str, SceneState]) -> str:
 def failed_table(states: Mapping[str, SceneState], reasons: Iterable[tuple[str, str]]) -> str:
     """A row a failed scene: where to look, and what its run said."""
     rows = [
-        (_scene_link(key, states[key]), str(states[key].asset), why, _run_link(states[key])) for key, why in reasons
+        (_scene_link(key, states[key]), str(states[key].asset), _run_link(states[key]), why) for key, why in reasons
     ]
     if not rows:
         return "Nothing failed."

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_PATCHES_SHOWN = 8
+
+
 def summarize_scene(dataset: Dataset) -> Summary:
     """A true-colour quicklook and the grid (axes y, x)."""
     return {"quicklook": pictures.true_colour(dataset), **_grid(dataset)}
@@ -123,11 +126,16 @@ def _histogram(array: xr.DataArray) -> Any:
 
 
 def summarize_patches(patches: Dataset) -> Summary:
-    """How many patches there are, and how they are split."""
+    """Some of the patches with their truth, how many there are, and how they are split."""
+    slumps = (patches["mask"] == 1).sum(("y", "x")).values
+    # those with most to see, in the order in which they lie in the set
+    shown = np.sort(np.argsort(-slumps, kind="stable")[:_PATCHES_SHOWN])
+    some = patches[["image", "mask"]].isel(patch=shown).compute()
     return {
+        "patches with truth": pictures.contact_sheet(some["image"].values, some["mask"].values, patches.attrs["bands"]),
         "patches": int(patches.sizes["patch"]),
         "for validation": int(patches["validation"].sum()),
-        "with slumps": int((patches["mask"] == 1).any(("y", "x")).sum()),
+        "with slumps": int((slumps > 0).sum()),
         "bands": ", ".join(patches.attrs["bands"]),
         "input": patches.attrs["input"],
         "scenes": list(patches.attrs["scenes"]),
