@@ -93,7 +93,7 @@ def graph(page: Page, address: str, picture: Path) -> None:
     page.keyboard.press("Alt+e")
     page.get_by_text("slump_dataset", exact=True).first.wait_for()
     page.wait_for_timeout(3000)
-    _snap(page, picture, clip={"x": 545, "y": 112, "width": 1755, "height": 870})
+    _snap(page, picture, clip={"x": 545, "y": 112, "width": 1755, "height": 980})
     page.set_viewport_size(SIZE)
 
 
@@ -170,14 +170,15 @@ _STARTED = "{runsOrError(filter:{statuses:[QUEUED,STARTING,STARTED]}){... on Run
 
 
 def _snap(page: Page, picture: Path, clip: Any = None) -> None:
-    """The page, with the home by its name only, wherever it lies."""
+    """The page, with paths that do not begin where this machine happens to have the home and its packages."""
     page.evaluate(_NAMED_ONLY)
     page.screenshot(path=picture, clip=clip)
 
 
 _NAMED_ONLY = r"""() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replace(/\/\S*\/my-home/g, "my-home");
+  while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replaceAll(window.home, "/my-home")
+    .replace(/\/\S*\/(my-home|site-packages)/g, "$1");
 }"""
 
 _MADE = '{assetNodes(assetKeys:[{path:["scene_overview"]}]){assetMaterializations(limit:1){runId}}}'
@@ -209,29 +210,31 @@ def _until(condition: Any) -> Any:
 
 
 @contextmanager
-def a_scene_cut_off(home: Path) -> Iterator[tuple[Path, str]]:
-    """A copy of a home in which one more PlanetScope scene arrived, cut off half way; and the key of that scene."""
+def copied(home: Path) -> Iterator[Path]:
+    """A copy of a home, for what the pictures need to happen there."""
     with tempfile.TemporaryDirectory(prefix="darts-") as folder:
         copy = Path(folder) / "my-home"
         shutil.copytree(home, copy)
         settings = copy / "settings.toml"
         settings.write_text(settings.read_text().replace(str(home), str(copy)))
-        (order,) = (home / "demo-world" / "scenes").glob("planet_order")
-        late = copy / "late_order"
-        for file in (file for file in order.rglob("*") if file.is_file()):
-            target = late / str(file.relative_to(order)).replace("20230819", "20230826")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            content = file.read_bytes()
-            if file.suffix == ".json":
-                content = content.replace(b"20230819", b"20230826").replace(b"2023-08-19", b"2023-08-26")
-            target.write_bytes(
-                content[: len(content) // 2] if "Analytic" in file.name and file.suffix == ".tif" else content
-            )
-        command = [str(Path(sys.executable).parent / "darts-assets"), "run", str(late), "--home", str(copy)]
-        told = subprocess.run(command, capture_output=True, text=True, check=False)
-        if "truncated" not in told.stderr:
-            raise RuntimeError(f"The scene that is cut off did not fail for that: {told.stdout}{told.stderr}")
-        yield copy, next(word for word in told.stderr.split() if "20230826" in word)
+        yield copy
+
+
+def a_scene_cut_off(home: Path) -> str:
+    """Let one more PlanetScope scene arrive, cut off half way, and be processed; its key."""
+    order, late = home / "demo-world" / "scenes" / "planet_order", home / "late_order"
+    for file in (file for file in order.rglob("*") if file.is_file()):
+        target = late / str(file.relative_to(order)).replace("20230819", "20230826")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = file.read_bytes()
+        if file.suffix == ".json":
+            content = content.replace(b"20230819", b"20230826").replace(b"2023-08-19", b"2023-08-26")
+        target.write_bytes(content[: len(content) // 2] if file.match("*Analytic*.tif") else content)
+    command = [str(Path(sys.executable).parent / "darts-assets"), "run", str(late), "--home", str(home)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    if "truncated" not in told:
+        raise RuntimeError(f"The scene that is cut off did not fail for that: {told}")
+    return next(word for word in told.split() if "20230826" in word)
 
 
 def shrink(folder: Path) -> None:
@@ -248,14 +251,11 @@ def main(home: Path, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     sentinel2 = next(key for key in Store(str(home / "products")).partitions("preprocessed") if key.startswith("T"))
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        a_scene_cut_off(home) as (copy, cut),
-        served(copy) as address,
-        browser() as page,
-    ):
+    with tempfile.TemporaryDirectory() as scratch, copied(home) as copy, served(copy) as address, browser() as page:
+        page.add_init_script(f"window.home = {json.dumps(str(home))}")
         taken = Path(scratch)
         graph(page, address, taken / "graph.png")
+        cut = a_scene_cut_off(copy)
         overview(page, address, taken)
         partition(page, address, "preprocessed", sentinel2, "quicklook", taken / "preprocessed.png")
         partition(page, address, "ensemble", sentinel2, "probabilities", taken / "ensemble.png")
