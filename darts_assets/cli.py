@@ -20,6 +20,7 @@ from darts_assets.commands.clean_up import clean_up
 from darts_assets.commands.finding import find, show
 from darts_assets.commands.forget_runs import forget_runs
 from darts_assets.commands.search import search
+from darts_assets.commands.status import status
 from darts_assets.commands.super_resolve import super_resolve
 from darts_assets.terminal import console, errors, teaching
 from darts_core.errors import DartsError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from darts_core.store import Store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Home = Annotated[Path, typer.Option("--home", envvar=HOME, help="Folder of settings, products and run history")]
 
@@ -134,6 +137,12 @@ def ui(
 
         settings = Settings.load()
         prepare_home(settings)
+        if host not in LOOPBACK:
+            errors.print(
+                f"[yellow]Warning:[/] {escape(host)} is not loopback, and Dagster asks nobody for a password: whoever "
+                "reaches it can run code. Put an authenticating proxy in front (deploy/) and keep to 127.0.0.1",
+                soft_wrap=True,
+            )
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         workspace = Path(__file__).parents[1] / "workspace.yaml"
         command = ["-m", "dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
@@ -142,6 +151,7 @@ def ui(
 
 app.command()(search)
 app.command()(clean_up)
+app.command()(status)
 app.command()(forget_runs)
 for step in (
     *(super_resolve, steps.preprocess, steps.segment, steps.ensemble, steps.postprocess, steps.vectorize),

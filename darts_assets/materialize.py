@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -11,6 +11,7 @@ from darts_assets.batches import SCENES_A_RUN
 from darts_assets.partitions import MODELS, SCENES
 from darts_core.retention import note_made_from
 from darts_core.store import DamagedProduct, Store, Version, identity
+from darts_core.vectors.schema import Column
 from io_managers.base import Made, Summary, shown, version_of
 
 SCENE_ASSET: dict[str, Any] = {
@@ -28,6 +29,17 @@ MODEL_ASSET: dict[str, Any] = {
     "group_name": "models",
 }
 """What all assets that are per segmentation model have in common."""
+
+
+def column_schema(columns: Iterable[Column]) -> dict[str, dg.TableSchema]:
+    """Metadata by which the UI shows the columns of a table: name, type, unit and meaning."""
+    described = [
+        dg.TableColumn(
+            column.name, column.dtype, f"{column.meaning} ({column.unit})" if column.unit else column.meaning
+        )
+        for column in columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema([*described, dg.TableColumn("geometry", "geometry", "Outline")])}
 
 
 def carried(product: Any) -> dict[str, str]:

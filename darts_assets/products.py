@@ -14,7 +14,7 @@ from darts_assets.checks.check import Check, Checked
 from darts_assets.faults import Patience, at_most
 from darts_assets.partitions import SCENES
 from darts_assets.recording import MadeOne
-from io_managers.base import ByPartition, Made, ProductIOManager, version_of
+from io_managers.base import ByPartition, Made, ProductIOManager, explained, version_of
 
 # partitioned checks are in preview, backfill policies in beta: the exact pin of dagster makes them safe to use
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -43,13 +43,14 @@ def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], d
         def compute(context: dg.AssetExecutionContext, **given: Any) -> Iterator[dg.Output | dg.MaterializeResult]:
             one = partial(_patiently_made, Patience(), make=make, given=given, checks=checks, about=about)
             begun(context)
-            if context.has_partition_key:
-                result = one(context).result
-                yield result
-                if wrong := not_built_upon(context, result):
-                    raise BlockedError(f"{context.partition_key} is not built upon: {wrong}")
-            else:
-                yield from one_by_one(context, one)
+            with explained():
+                if context.has_partition_key:
+                    result = one(context).result
+                    yield result
+                    if wrong := not_built_upon(context, result):
+                        raise BlockedError(f"{context.partition_key} is not built upon: {wrong}")
+                else:
+                    yield from one_by_one(context, one)
 
         # what Dagster would hold against a generator
         del compute.__annotations__["return"]

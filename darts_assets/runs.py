@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import threading
 import time
@@ -19,6 +18,7 @@ from dagster._core.utils import make_new_run_id
 
 from darts_assets.automation.launcher import process_tags
 from darts_assets.batches import batch_tags, failed_in
+from darts_assets.failures import message_of
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
 from darts_assets.recording import AT_ONCE
 from darts_core.scenes import Scene
@@ -31,9 +31,6 @@ from resources.settings import Settings, SettingsError
 
 Progress = Callable[[int, int, str], None]
 """Called with assets done, assets in the run, and the asset that is being made."""
-
-_OURS = re.compile(r"^(darts_core|darts_assets|io_managers|resources)\.[\w.]+: ")
-"""The class of an error whose message says everything by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +196,5 @@ def _watched(instance: DagsterInstance, run_id: str, total: int, progress: Progr
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
     failures = [event for event in result.all_events if event.is_step_failure]
-    lines = []
-    for event in failures:
-        error = event.step_failure_data.error
-        # what Dagster raised is about the step; what lies below is what the step raised, the cause of that is detail
-        while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
-            error = error.cause
-        message = _OURS.sub("", error.message.strip()) if error else event.message or "failed"
-        lines.append(f"{event.step_key}: {message}")
+    lines = [f"{event.step_key}: {message_of(event)}" for event in failures]
     return "\n".join(lines) or "the run failed before its first step"

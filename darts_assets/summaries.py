@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darts_assets.types import Dataset, GeoDataFrame, StoredFile, StoredShards
-from darts_core import pictures
+from darts_core import maps, pictures
 from io_managers.base import Summary
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+_PATCHES_SHOWN = 8
 
 
 def summarize_scene(dataset: Dataset) -> Summary:
@@ -81,6 +85,7 @@ def summarize_polygons(frame: GeoDataFrame) -> Summary:
         "polygons": len(frame),
         "area (ha)": round(float(frame["area_m2"].sum()) / 1e4, 3),
         "crs": str(frame.crs),
+        **({} if frame.empty else _where(frame.total_bounds, frame.crs)),
     }
 
 
@@ -106,7 +111,14 @@ def _grid(dataset: Dataset) -> Summary:
         "resolution (m)": round(abs(float(dataset.rio.resolution()[0])), 4),
         "crs": str(dataset.rio.crs),
         "bounds (left, bottom, right, top)": f"{left:.6g}, {bottom:.8g}, {right:.6g}, {top:.8g}",
+        **_where((left, bottom, right, top), dataset.rio.crs),
     }
+
+
+def _where(bounds: Sequence[float], crs: Any) -> Summary:
+    """A map of the north with these bounds (left, bottom, right, top) on it; nothing where they lie elsewhere."""
+    located = maps.whereabouts(bounds, crs)
+    return {} if located is None else {"where": located}
 
 
 def _histogram(array: xr.DataArray) -> Any:
@@ -115,11 +127,16 @@ def _histogram(array: xr.DataArray) -> Any:
 
 
 def summarize_patches(patches: Dataset) -> Summary:
-    """How many patches there are, and how they are split."""
+    """Some of the patches with their truth, how many there are, and how they are split."""
+    slumps = (patches["mask"] == 1).sum(("y", "x")).values
+    # those with most to see, in the order in which they lie in the set
+    shown = np.sort(np.argsort(-slumps, kind="stable")[:_PATCHES_SHOWN])
+    some = patches[["image", "mask"]].isel(patch=shown).compute()
     return {
+        "patches with truth": pictures.contact_sheet(some["image"].values, some["mask"].values, patches.attrs["bands"]),
         "patches": int(patches.sizes["patch"]),
         "for validation": int(patches["validation"].sum()),
-        "with slumps": int((patches["mask"] == 1).any(("y", "x")).sum()),
+        "with slumps": int((slumps > 0).sum()),
         "bands": ", ".join(patches.attrs["bands"]),
         "input": patches.attrs["input"],
         "scenes": list(patches.attrs["scenes"]),

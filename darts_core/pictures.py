@@ -91,6 +91,28 @@ def outlines(frame: gpd.GeoDataFrame, bounds: Sequence[float] | None = None) -> 
     return data_uri(image)
 
 
+def contact_sheet(images: np.ndarray, masks: np.ndarray, bands: Sequence[str], columns: int = 4) -> str:
+    """Patches side by side, each under its own stretch, with what is true outlined; what is to be ignored is grey.
+
+    Args:
+        images: (patch, band, y, x) of any unit, NaN where there is no data.
+        masks: (patch, y, x): 1 slump, 0 none, anything else to be ignored.
+        bands: names of the bands; red, green and blue, else the first three.
+    """
+    named = [list(bands).index(name) for name in RGB] if set(RGB) <= set(bands) else (list(range(len(bands))) * 3)[:3]
+    side = SIDE // columns
+    sheet = Image.new("RGB", (side * columns, side * -(-len(images) // columns)), _EMPTY)
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        values = np.where(mask[..., None] > 1, np.nan, np.moveaxis(image[named].astype(np.float32), 0, -1))
+        size = (side - 2, side - 2)
+        tile = np.array(_stretched(values, _limits(values)).resize(size, Image.Resampling.BOX))
+        slump = np.pad(np.array(Image.fromarray(mask == 1).resize(size, Image.Resampling.NEAREST)), 1, mode="edge")
+        inner = slump[:-2, 1:-1] & slump[2:, 1:-1] & slump[1:-1, :-2] & slump[1:-1, 2:]
+        tile[slump[1:-1, 1:-1] & ~inner] = _SLUMP
+        sheet.paste(Image.fromarray(tile), (number % columns * side, number // columns * side))
+    return data_uri(sheet)
+
+
 def histogram(counts: np.ndarray) -> str:
     """Bars of equal width, on a logarithmic height so that a rare class shows."""
     height, width = 120, SIDE

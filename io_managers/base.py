@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from darts_core.errors import DartsError
 from darts_core.store import Draft, Store, Version
 
 Summary = dict[str, Any]
 """Facts and pictures (data URIs) of a product by title, kept in its manifest and shown in the UI."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Fail the step with the words of an error that teaches: in the UI they come first, and Dagster's frames after.
+
+    Raises:
+        dagster.Failure: in place of a `DartsError`, which is its cause.
+    """
+    try:
+        yield
+    except DartsError as error:
+        raise dg.Failure(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,7 @@ class ProductIOManager(dg.ConfigurableIOManager):
         contract = context.definition_metadata.get("contract")
         context.add_output_metadata(self.keep(context.asset_key.path[-1], context.asset_partition_key, obj, contract))
 
+    @explained()
     def load_input(self, context: dg.InputContext) -> Any:
         """The current version of the upstream partition; in a run over many, a way to each."""
         upstream = context.upstream_output

@@ -6,13 +6,14 @@ import dagster as dg
 from pydantic import Field
 
 from darts_assets.checks.releases import slump_dataset_is_consistent
-from darts_assets.materialize import materialize
+from darts_assets.materialize import column_schema, materialize
 from darts_assets.partitions import SEASONS, season_of
 from darts_assets.products import product
 from darts_assets.stored import collected, passed_on, scene_detections
 from darts_assets.summaries import summarize_release
 from darts_core.release.parameters import ReleaseParameters
 from darts_core.store import MissingProduct
+from darts_core.vectors.schema import RELEASE_SCHEMA
 from io_managers.base import StoreResource
 
 
@@ -34,8 +35,8 @@ class ReleaseConfig(ReleaseParameters, dg.Config):
     kinds={"geoparquet"},
     tags={"darts/of": "season"},
     io_manager_key="file",
-    code_version="2",
-    metadata={"contract": "collection.json"},
+    code_version="3",
+    metadata={"contract": "collection.json", **column_schema(RELEASE_SCHEMA)},
 )
 def slump_dataset(
     context: dg.AssetExecutionContext, config: ReleaseConfig, store: StoreResource

@@ -5,10 +5,11 @@ import dagster as dg
 from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.checks.contracts import slump_polygons_are_valid
 from darts_assets.checks.neighbours import slump_polygons_are_as_many_as_nearby
-from darts_assets.materialize import SCENE_ASSET, materialize
+from darts_assets.materialize import SCENE_ASSET, column_schema, materialize
 from darts_assets.products import product
 from darts_assets.summaries import summarize_polygons
 from darts_assets.types import Dataset
+from darts_core.vectors.schema import SLUMP_SCHEMA
 from io_managers.base import StoreResource, version_of
 
 
@@ -20,6 +21,7 @@ from io_managers.base import StoreResource, version_of
     kinds={"geoparquet"},
     io_manager_key="geoparquet",
     code_version="2",
+    metadata=column_schema(SLUMP_SCHEMA),
 )
 def slump_polygons(
     context: dg.AssetExecutionContext, store: StoreResource, preprocessed: Dataset, segmentation_mask: Dataset

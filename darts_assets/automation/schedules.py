@@ -78,4 +78,12 @@ def seasons_to_release(instance: dg.DagsterInstance) -> list[str]:
     return sorted({season_of(key) for key, made in polygons.items() if made > released.get(season_of(key), 0)})
 
 
-SCHEDULES = [nightly_backfill, weekly_clean_up, season_release]
+hourly_overview = dg.ScheduleDefinition(
+    name="hourly_overview",
+    target=dg.AssetSelection.assets("scene_overview"),
+    cron_schedule="0 * * * *",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Draws the map of all scenes and the progress of each season anew.",
+)
+
+SCHEDULES = [nightly_backfill, weekly_clean_up, season_release, hourly_overview]

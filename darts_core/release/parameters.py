@@ -18,3 +18,8 @@ class ReleaseParameters(BaseModel):
     providers: dict[str, str] = Field(
         default={}, description="Organisations that made it, each with its homepage, which may be empty"
     )
+    ui_address: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s\"'<>]+$",
+        description="Address of the Dagster UI, such as https://darts.example.org, which the map links to; null: none",
+    )

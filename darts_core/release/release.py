@@ -237,6 +237,7 @@ class _Publisher:
             slumps=self._count,
             bounds=self._overview.bounds,
             ground=self._overview.ground(),
+            ui_address=self._parameters.ui_address,
         )
         summaries = {"slumps": [self._count], "area_m2": [self._area], "scenes": [scenes]}
         self._catalogue.finish(summaries, [file for file in _ASSETS if (self._folder / file[1]).exists()])

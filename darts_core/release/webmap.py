@@ -26,7 +26,8 @@ VERTICES = 8_000_000
 """Outline vertices of a map, about; more slumps have simpler outlines.
 
 A slump takes at most 17 bytes, its id, a separator, and 2 + 4 bytes a vertex before compression, so that a map of a
-million slumps of 8 vertices stays below 90 MB, in practice about half of that.
+million slumps of 8 vertices stays below 90 MB, in practice about half of that. The names of its scenes and models recur
+with its neighbours and are packed into a few bytes.
 """
 
 _FEWEST, _MOST = 6, 64
@@ -45,6 +46,7 @@ def write_map(
     slumps: int,
     bounds: tuple[float, float, float, float],
     ground: Image.Image,
+    ui_address: str | None = None,
 ) -> None:
     """Write a page that shows every slump: density far out, points, then outlines; a click tells its attributes.
 
@@ -56,12 +58,14 @@ def write_map(
         slumps: rows in all.
         bounds: left, bottom, right, top of `ground`, metres in EPSG:3413; the page opens around the slumps, if any.
         ground: a picture, below the slumps.
+        ui_address: of the Dagster UI; with it the scenes of a slump are links to where they were made.
     """
     most = int(np.clip(VERTICES // max(slumps, 1), _FEWEST, _MOST))
     before, after = _PAGE.read_text("utf-8").split("<!--DATA-->")
+    facts = _facts(title, slumps, bounds, ground, ui_address)
     with open(path, "w", encoding="utf-8") as page:
         page.write(before)
-        page.write(f'<script type="application/json" id="facts">{_facts(title, slumps, bounds, ground)}</script>\n')
+        page.write(f'<script type="application/json" id="facts">{facts}</script>\n')
         for number, (cell, frame) in enumerate(tiles):
             left, bottom, _, _ = tile_bounds(cell)
             points, details = _tile(frame, (left, bottom), most)
@@ -71,7 +75,7 @@ def write_map(
         page.write(after)
 
 
-def _facts(title: str, slumps: int, bounds: Any, ground: Image.Image) -> str:
+def _facts(title: str, slumps: int, bounds: Any, ground: Image.Image, ui_address: str | None) -> str:
     buffer = io.BytesIO()
     ground.save(buffer, "PNG", optimize=True)
     facts = {
@@ -82,6 +86,7 @@ def _facts(title: str, slumps: int, bounds: Any, ground: Image.Image) -> str:
         "quantum": _QUANTUM,
         "statuses": STATUSES,
         "parallels": _parallels(),
+        "ui": ui_address and ui_address.rstrip("/"),
         "ground": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}",
     }
     # a title may hold what would end the script
@@ -99,7 +104,7 @@ def _parallels() -> list[dict[str, float]]:
 
 
 def _tile(frame: gpd.GeoDataFrame, corner: tuple[float, float], most: int) -> tuple[str, str]:
-    """The columns of a tile, and the outlines and ids that the page unpacks when it needs them."""
+    """The columns of a tile, and the outlines and names that the page unpacks when it needs them."""
     import shapely
 
     shapes = frame.geometry.to_numpy()
@@ -114,9 +119,10 @@ def _tile(frame: gpd.GeoDataFrame, corner: tuple[float, float], most: int) -> tu
         np.array([STATUSES.index(status) for status in frame["status"]], np.uint8),
     )
     counts, steps = _outlines(shapes, points * _QUANTUM + corner, most)
-    ids = "\n".join(frame["id"]).encode()
+    # a column after the other, for what repeats itself packs well
+    names = "\n".join(name for column in ("id", "scenes", "models") for name in frame[column]).encode()
     packed = b"".join(column.tobytes() for column in columns)
-    return _packed(packed), _packed(counts.tobytes() + steps.tobytes() + ids)
+    return _packed(packed), _packed(counts.tobytes() + steps.tobytes() + names)
 
 
 def _outlines(shapes: np.ndarray, start: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,12 @@ import yaml
 
 from darts_assets.definitions import defs
 from darts_assets.partitions import MODELS, SCENES, SEASONS, UPSCALERS
+from darts_core.vectors.schema import RELEASE_SCHEMA, SLUMP_SCHEMA, Column
 
 ROOT = Path(__file__).parents[2]
 
 PARTITIONED_BY = {
+    "scene_overview": None,
     "raw_scene": SCENES,
     "preprocessed": SCENES,
     "sr_patches": SCENES,
@@ -48,12 +50,25 @@ def test_every_asset_says_what_it_is(specs: dict[str, dg.AssetSpec], name: str) 
     assert 1 <= len(spec.kinds) <= 3
     assert spec.owners
     assert spec.code_version, "unset, it is random per run and staleness means nothing"
-    assert spec.tags["darts/of"] in ("scene", "season", "model")
+    assert spec.tags["darts/of"] in ("scene", "season", "model", "all")
 
 
 @pytest.mark.parametrize("name", PARTITIONED_BY)
 def test_an_asset_is_found_in_the_file_of_its_name(name: str) -> None:
     assert f"def {name}(" in (ROOT / "darts_assets" / "assets" / f"{name}.py").read_text()
+
+
+@pytest.mark.parametrize(("name", "schema"), [("slump_polygons", SLUMP_SCHEMA), ("slump_dataset", RELEASE_SCHEMA)])
+def test_the_ui_knows_the_columns_of_tables(
+    specs: dict[str, dg.AssetSpec], name: str, schema: tuple[Column, ...]
+) -> None:
+    shown = specs[name].metadata["dagster/column_schema"]
+    assert [column.name for column in shown.columns] == [*(column.name for column in schema), "geometry"]
+    for column, told in zip(schema, shown.columns, strict=False):
+        assert told.type == column.dtype
+        assert told.description is not None
+        assert told.description.startswith(column.meaning)
+        assert column.unit is None or f"({column.unit})" in told.description
 
 
 def test_everything_automatic_is_off_until_a_person_turns_it_on() -> None:

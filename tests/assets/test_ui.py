@@ -1,5 +1,6 @@
 """The UI in a browser, as a person sees it: the graph, a product, the switches, and what they set going."""
 
+import re
 import shutil
 import sys
 import time
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.demo import Demo
+from typer.testing import CliRunner
 
+from darts_assets.cli import app
 from darts_assets.runs import instance_of
 from darts_core.store import Store
 from resources.settings import Settings
@@ -27,10 +30,33 @@ def screenshots() -> Iterator[object]:
     sys.path.remove(str(ROOT / "docs"))
 
 
-def test_the_pictures_of_readme_can_be_taken_again(demo: Demo, screenshots, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_pictures_of_the_docs_can_be_taken_again(demo: Demo, screenshots, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     screenshots.main(demo.home, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"graph.png", "preprocessed.png", "ensemble.png"}
-    assert all(path.stat().st_size > 30_000 for path in tmp_path.iterdir())
+    taken = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert set(taken) == set(re.findall(r"images/([a-z]+\.png)", (ROOT / "docs" / "ui.md").read_text()))
+    assert all(10_000 < size < 150_000 for size in taken.values()), taken
+
+
+def test_every_picture_of_a_page_is_there_and_small() -> None:
+    for page in (ROOT / "docs" / "ui.md", ROOT / "README.md"):
+        shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text())
+        assert shown
+        assert all((page.parent / picture).stat().st_size < 150_000 for picture in shown)
+
+
+def test_a_host_beyond_loopback_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("os.execv", lambda program, command: started.extend(command))
+    for name in ("DAGSTER_HOME", "DARTS_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))  # so that what the command sets is unset after the test
+    told = {
+        host: CliRunner().invoke(app, ["ui", "--home", str(tmp_path), "--host", host]).stderr
+        for host in ("127.0.0.1", "localhost", "0.0.0.0")
+    }
+    assert started.count("-h") == 3
+    assert not told["127.0.0.1"] + told["localhost"]
+    for words in ("0.0.0.0", "asks nobody for a password", "deploy/"):
+        assert words in told["0.0.0.0"]
 
 
 def test_switches_are_off_and_once_on_each_scene_is_made_once(  # type: ignore[no-untyped-def]

@@ -163,3 +163,21 @@ def test_a_partition_that_was_typed_by_hand(a_fresh_start: None) -> None:
     assert outcome.error.startswith("raw_scene: No scene is registered for partition 'T99ZZZ_typed_by-hand'")
     for words in ("darts-assets run PATH", "typed by hand", "delete it"):
         assert words in outcome.error
+
+
+@pytest.mark.parametrize("asset", ["raw_scene", "preprocessed"])
+def test_in_the_ui_the_message_comes_before_the_frames(a_fresh_start: None, asset: str) -> None:
+    """Of what an asset raised, and of what an IO manager raised for it: at the step and at the end of the run."""
+    with instance_of(Settings.load()) as instance:
+        add(instance, SCENES, ["T99ZZZ_typed_by-hand"])
+        outcome = run_job(instance, "process_scene", "T99ZZZ_typed_by-hand", select=[asset])
+        (run,) = instance.get_runs()
+        events = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
+    (step,) = (event.step_failure_data for event in events if event.is_step_failure)
+    (end,) = (event.job_failure_data for event in events if event.is_failure and not event.is_step_event)
+    message = str(outcome.error).removeprefix(f"{asset}: ")
+    expected = {"raw_scene": "No scene is registered", "preprocessed": "raw_scene of T99ZZZ_typed_by-hand does not"}
+    assert message.startswith(expected[asset])
+    assert step.user_failure_data.description == message
+    for error in (step.error, end.first_step_failure_event.step_failure_data.error):
+        assert error.message.strip() == f"dagster._core.definitions.events.Failure: {message}"

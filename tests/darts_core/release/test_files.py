@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pystac
 import pytest
+from pydantic import ValidationError
 from support.detections import around, scene, square
 
 from darts_core.release import Look, ReleaseError, ReleaseParameters, SceneDetections, release_files, write_release
@@ -131,6 +132,47 @@ def test_a_browser_shows_every_slump(made: Path) -> None:
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom"]
     shown = subprocess.run([*command, (made / "map.html").as_uri()], capture_output=True, text=True, timeout=120)
     assert 'data-slumps="3"' in shown.stdout
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_slump_leads_back_to_its_scenes_and_models(made: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    told = written(tmp_path / "told", parameters=ReleaseParameters(ui_address="https://darts.example.org/"))
+    slumps = gpd.read_parquet(told / "slumps.parquet").set_index("id")
+    link = "https://darts.example.org/assets/slump_polygons?view=partitions&partition="
+    with sync_playwright() as play:
+        page = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]).new_page()
+        for folder, linked in ((told, True), (made, False)):
+            page.goto((folder / "map.html").as_uri())
+            page.wait_for_selector("body[data-slumps='3']")
+            shown = page.evaluate(SHOW_ALL)
+            assert {one["id"] for one in shown} == set(slumps.index)
+            for one in shown:
+                scenes, models = (slumps.loc[one["id"]][name].split(",") for name in ("scenes", "models"))
+                assert one["scenes"].split("\n") == scenes
+                assert one["models"].split("\n") == [digest[:12] for digest in models]
+                assert one["links"] == ([link + scene for scene in scenes] if linked else [])
+
+
+SHOW_ALL = """async () => {
+  const shown = [], panel = document.getElementById("slump");
+  for (const tile of tiles) for (let i = 0; i < tile.n; i++) {
+    chosen = { tile, i }; show();
+    while (!tile.details || panel.querySelector("td:nth-child(2)")?.textContent !== tile.details.ids[i])
+      await new Promise(again => setTimeout(again, 20));
+    const rows = Object.fromEntries([...panel.querySelectorAll("tr")].map(
+      row => [...row.cells].map(cell => cell.innerText.trim())));
+    shown.push({ ...rows, links: [...panel.querySelectorAll("a")].map(link => link.href) });
+  }
+  return shown;
+}"""
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "darts.example.org", 'https://a"><script>'])
+def test_only_a_web_address_is_linked_to(address: str) -> None:
+    with pytest.raises(ValidationError, match="ui_address"):
+        ReleaseParameters(ui_address=address)
 
 
 @pytest.mark.parametrize("season", ["21", "summer", "2021-07"])
