@@ -36,7 +36,8 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """As ever, with a note of this machine."""
-        self._instance.add_run_tags(context.dagster_run.run_id, {MACHINE: _machine()})
+        # a run that is executed again has the tags of the first
+        self._instance.add_run_tags(context.dagster_run.run_id, {MACHINE: _machine(), PROCESS: ""})
         super().launch_run(context)
 
     @property
@@ -58,7 +59,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return _gone(f"its process {pid} on {socket.gethostname()} is gone: killed, or out of memory")
 
     def _pid(self, run: DagsterRun) -> int | None:
-        if PROCESS in run.tags:
+        if run.tags.get(PROCESS):
             return int(run.tags[PROCESS])
         for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
             found = _STARTED.search(entry.message)
@@ -79,7 +80,7 @@ def _gone(why: str) -> CheckRunHealthResult:
 
 def _is_local(tags: Mapping[str, str]) -> bool:
     """Whether the code server that started the run's process is on the machine that launched it."""
-    if PROCESS in tags:
+    if tags.get(PROCESS):
         return True
     server = json.loads(tags.get(GRPC_INFO_TAG, "{}"))
     return bool(server.get("socket")) or server.get("host") in ("localhost", "127.0.0.1")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import stat
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from fsspec.implementations.local import LocalFileSystem
@@ -23,6 +25,10 @@ from darts_core.scenes.scene import Findings, SceneError, Unreachable, is_archiv
 
 _DEEPEST = 12
 """Levels of branches: a link that leads upwards must end."""
+_LISTED = 2_000
+"""Folders of a level that are not known and that an object store is asked to list at a time."""
+_TOGETHER = 16
+"""Listings that an object store makes at once."""
 
 
 class Arrivals(Protocol):
@@ -66,9 +72,14 @@ class Inbox:
         self._folders: dict[str, Folder] = {}
 
     def entries(self, known: Collection[str]) -> dict[str, str]:
-        """Folders end in ``/``; one that is known is not entered."""
+        """Folders end in ``/``; one that is known is not entered, and of very many others some at a time."""
+        found: dict[str, str] = {}
         try:
-            found = dict(self._walk("", known, 0))
+            level = [("", "")]
+            for _ in range(_DEEPEST):
+                level = list(self._below(level, known, found))
+                if not self._local and len(level) > _LISTED:
+                    level = random.sample(level, _LISTED)
         except Exception as error:
             # every object store has errors of its own for a missing credential, a wrong endpoint, a closed door
             raise _unreachable(self.url, error) from error
@@ -76,27 +87,36 @@ class Inbox:
             raise SceneError(f"{self.url} does not exist. Expected a folder that scenes arrive in")
         return found
 
-    def _walk(self, branch: str, known: Collection[str], depth: int) -> Iterable[tuple[str, str]]:
+    def _below(
+        self, branches: list[tuple[str, str]], known: Collection[str], found: dict[str, str]
+    ) -> Iterable[tuple[str, str]]:
+        """List branches, each with the mark that its parent gave it; add the entries among them and in them to `found`.
+
+        Returns:
+            Folders in them that are to be listed next.
+        """
+        with ThreadPoolExecutor(1 if self._local else _TOGETHER) as pool:
+            listings = list(pool.map(self._listed, (branch for branch, _ in branches)))
+        for (branch, mark), (folders, files) in zip(branches, listings, strict=True):
+            if branch and files:
+                # its own files make it a delivery; what lies below belongs to it
+                found[branch] = mark
+                continue
+            marks = dict(files)
+            found.update((name, marks[name]) for name in _candidates(marks))
+            for name, folder_mark in folders:
+                if name in known or name.upper().endswith(".SAFE/"):
+                    found[name] = folder_mark
+                else:
+                    yield name, folder_mark
+
+    def _listed(self, branch: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         try:
-            folders, files = self._list(branch)
+            return self._list(branch)
         except PermissionError:
             if not branch:
                 raise
-            folders, files = [], [(branch, "")]  # looking into it says why it is left out
-        if branch and files:
-            # its own files make it a delivery; what lies below belongs to it
-            yield branch, ""  # it is marked by the listing that it was found in
-            return
-        marks = dict(files)
-        yield from ((name, marks[name]) for name in _candidates(marks))
-        for name, mark in folders:
-            if name in known or name.upper().endswith(".SAFE/"):
-                yield name, mark
-            elif depth < _DEEPEST:
-                # the mark of its listing, which its branch gave
-                yield from (
-                    (entry, mark if entry == name else own) for entry, own in self._walk(name, known, depth + 1)
-                )
+            return [], [(branch, "")]  # as a delivery, for looking into it says why it is left out
 
     def _list(self, branch: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """(name, mark) of the folders, with ``/``, and of the files in a branch."""

@@ -115,8 +115,9 @@ def test_after_a_restart_of_the_machine_its_runs_are_gone(
         {MACHINE: "elsewhere+1 life", PROCESS: "999999999"},
         {MACHINE: launcher._machine(), ".dagster/grpc_info": '{"host": "code-location", "port": 4000}'},
         {MACHINE: launcher._machine(), ".dagster/grpc_info": '{"socket": "/tmp/socket"}'},
+        {MACHINE: launcher._machine(), PROCESS: "", ".dagster/grpc_info": '{"socket": "/tmp/socket"}'},
     ],
-    ids=["unknown", "another machine", "another container", "process not told yet"],
+    ids=["unknown", "another machine", "another container", "process not told yet", "executed again"],
 )
 def test_what_cannot_be_judged_is_left_alone(instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
     @dg.job

@@ -57,6 +57,17 @@ class TestS3:
         assert len(place.scenes) == 3
         assert [request.partition_key for request in place.asked] == [key_of("A")]
 
+    def test_of_many_new_folders_some_are_listed_at_a_time(
+        self, place: Place, bucket: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(arrivals, "_LISTED", 2)
+        self.upload(place, bucket, *"ABCDE")
+        counts = []
+        for _ in range(3):
+            place.tick()
+            counts.append(len(place.scenes))
+        assert counts == [2, 4, 5]
+
     def test_one_that_does_not_answer_is_a_reason_and_then_goes_on(self, place: Place, bucket: str) -> None:
         self.upload(place, bucket, "A")
         answering = place.watched
