@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from darts_assets.commands import steps
+from darts_assets.commands.clean_up import clean_up
 from darts_assets.commands.finding import find, show
 from darts_assets.commands.search import search
 from darts_assets.commands.super_resolve import super_resolve
@@ -139,6 +140,7 @@ def ui(
 
 
 app.command()(search)
+app.command()(clean_up)
 for step in (
     *(super_resolve, steps.preprocess, steps.segment, steps.ensemble, steps.postprocess, steps.vectorize),
     *(steps.export, steps.release, steps.coregister),

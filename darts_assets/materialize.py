@@ -9,6 +9,7 @@ import dagster as dg
 
 from darts_assets.batches import SCENES_A_RUN
 from darts_assets.partitions import MODELS, SCENES
+from darts_core.retention import note_made_from
 from darts_core.store import DamagedProduct, Store, Version, identity
 from io_managers.base import Made, Summary, shown, version_of
 
@@ -42,6 +43,7 @@ def materialize(
     parameters: Mapping[str, Any],
     make: Callable[[], Any],
     summarize: Callable[[Any], Summary],
+    made_from: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult[Any]:
     """The result of an asset: what `make` returns under its identity, or a note that it is there already.
 
@@ -52,12 +54,14 @@ def materialize(
         parameters: everything else that changes the result; what JSON can hold.
         make: computes the value to store; not called where the product exists.
         summarize: what people should see, from the stored product.
+        made_from: versions and digests that stand behind `inputs`, where these are others.
     """
     asset, partition = context.asset_key.path[-1], context.partition_key
+    versions = {name: value if isinstance(value, str) else version_of(value) for name, value in inputs.items()}
     version = identity(
         asset,
         code_version=str(context.assets_def.specs_by_key[context.asset_key].code_version),
-        inputs={name: value if isinstance(value, str) else version_of(value) for name, value in inputs.items()},
+        inputs=versions,
         parameters=parameters,
     )
     whole = _whole(context, store.committed(asset, partition, version))
@@ -65,6 +69,7 @@ def materialize(
         context.log.info(f"{asset} of {partition} is there already: version {version}")
         store.promote(whole)
         return dg.MaterializeResult(metadata={**shown(whole), "cache_hit": True}, data_version=dg.DataVersion(version))
+    note_made_from(store, asset, partition, version, made_from or versions)
     return dg.MaterializeResult(
         value=Made(version, make(), summarize), metadata={"cache_hit": False}, data_version=dg.DataVersion(version)
     )

@@ -17,6 +17,7 @@ import dagster as dg
 from dagster import DagsterInstance
 from dagster._core.utils import make_new_run_id
 
+from darts_assets.automation.launcher import process_tags
 from darts_assets.batches import batch_tags, failed_in
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
 from darts_assets.recording import AT_ONCE
@@ -116,7 +117,7 @@ def run_job(
         progress: called as assets are finished.
     """
     started = time.perf_counter()
-    result = _executed(instance, job, config or {}, select, progress, {"partition_key": partition})
+    result = _executed(instance, job, config or {}, select, progress, partition=partition)
     return Outcome(partition, None if result.success else _failure(result), time.perf_counter() - started)
 
 
@@ -139,7 +140,7 @@ def run_batch(
         How each scene ended; the seconds are those of the whole run, divided by the scenes.
     """
     started = time.perf_counter()
-    result = _executed(instance, "process_scene", {}, select, progress, {"tags": batch_tags(keys)})
+    result = _executed(instance, "process_scene", {}, select, progress, tags=batch_tags(keys))
     each = (time.perf_counter() - started) / len(keys)
     failed = failed_in(result.run_id)
     others = None if result.success or failed else _failure(result)
@@ -152,7 +153,9 @@ def _executed(
     config: Mapping[str, Any],
     select: list[str] | None,
     progress: Progress,
-    of: Mapping[str, Any],
+    *,
+    partition: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     from darts_assets.definitions import defs
 
@@ -166,10 +169,11 @@ def _executed(
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             instance=instance,
+            partition_key=partition,
+            tags={**process_tags(), **(tags or {})},
             asset_selection=[dg.AssetKey(name) for name in select] if select else None,
             raise_on_error=False,
             run_id=run_id,
-            **of,
         )
 
 

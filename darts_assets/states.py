@@ -221,16 +221,16 @@ class _Index:
                     yield made.partition
 
     def _made_before(self, asset: _Asset, parent: dg.AssetKey) -> Iterator[str]:
-        """Scenes that were made while `parent`, which all share, had another version than it has now."""
+        """Scenes that were made while `parent`, which all share, had another version than it has now.
+
+        What was made before its first version was recorded counts as made from that.
+        """
         records = self.instance.fetch_materializations(parent, limit=_AT_ONCE).records
-        if not records:
+        versions = [extract_data_version_from_entry(record.event_log_entry) for record in records]
+        others = [number for number, version in enumerate(versions) if version != versions[0]]
+        if not others:
             return
-        now = extract_data_version_from_entry(records[0].event_log_entry)
-        since = records[0].storage_id
-        for record in records:
-            if extract_data_version_from_entry(record.event_log_entry) != now:
-                break
-            since = record.storage_id
+        since = records[others[0] - 1].storage_id
         made = self._made[asset.key]
         for number in np.flatnonzero((made > 0) & (made < since)).tolist():
             yield self.keys[number]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from darts_core.store import Store
+from darts_core.store import Store, StoreError
 from resources.scenes import REGISTER
 
 _VERSION = 1
@@ -23,13 +23,22 @@ class Index:
 
     @classmethod
     def read(cls, store: Store, url: str) -> Index:
-        """The index of a place; an empty one where it was lost, or is of another place or version."""
+        """The index of a place; an empty one where it was lost, or is of another place or version.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
         try:
             content = json.loads(store.fs.cat_file(store.path(REGISTER, _INDEX)))
             fits = content["version"] == _VERSION and content["url"] == url
             entries = {name: (mark, signature) for name, mark, signature in content["entries"]} if fits else {}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             entries = {}
+        except Exception as error:
+            # every object store has errors of its own
+            raise StoreError(
+                f"{store.root} cannot be reached ({type(error).__name__}: {error}). Check the endpoint and credentials"
+            ) from error
         return cls(store, url, entries)
 
     def note(self, entry: str, mark: str, signature: str) -> None:

@@ -134,10 +134,13 @@ class Registered:
         """
         from darts_core.scenes import Scene
 
-        fields = json.loads(text)
-        notes = fields.pop("delivery", {})
-        renewed = notes.pop("renewed", None)
-        return cls(Scene.from_json(json.dumps(fields)), **notes, renewed=tuple(renewed) if renewed else None)
+        try:
+            fields = json.loads(text)
+            notes = fields.pop("delivery", {})
+            renewed = notes.pop("renewed", None)
+            return cls(Scene.from_json(json.dumps(fields)), **notes, renewed=tuple(renewed) if renewed else None)
+        except (ValueError, TypeError, AttributeError):
+            return cls(Scene.from_json(text))  # which says what it expected
 
 
 def register(store: Store, scenes: Iterable[Scene]) -> list[str]:

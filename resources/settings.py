@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -13,6 +14,15 @@ from resources.accelerator import Launcher
 
 HOME = "DARTS_HOME"
 FILE = "settings.toml"
+
+
+class ModelRefresh(StrEnum):
+    """When scenes are run through a model that is new."""
+
+    AT_ONCE = "at-once"
+    """All scenes as one backfill, as fast as the pool of accelerators lets them."""
+    NIGHTLY = "nightly"
+    """So many a night as the nightly backfill takes up."""
 
 
 class SettingsError(DartsError):
@@ -64,6 +74,15 @@ class Settings(BaseModel):
     max_cloud: float | None = Field(
         default=None, ge=0, le=100, description="Percent of cloud that a scene it takes may have"
     )
+    nightly_scenes: int = Field(default=200, ge=1, description="Most scenes that nightly_backfill takes up")
+    nightly_season: str | None = Field(None, description="Only scenes of this year are taken up at night")
+    release_cron: str = Field("0 6 15 10 *", description="When season_release runs, UTC; default 15 October")
+    model_refresh: ModelRefresh = Field(
+        default=ModelRefresh.AT_ONCE, description="When scenes are run through a new model: at-once or nightly"
+    )
+    ui_url: str = Field("http://127.0.0.1:3000", description="Where people open the UI; for links in messages")
+    keep_days: int = Field(default=30, ge=1, description="Days for which weekly_clean_up keeps a superseded version")
+    clean_up_applies: bool = Field(False, description="Whether weekly_clean_up removes what it lists")
     upscaler: str = Field("bicubic", description="Super-resolution model: built in, or the name of a trained one")
     device: str = Field("auto", description="cpu, cuda, mps, or auto")
     launcher: Launcher = Field(

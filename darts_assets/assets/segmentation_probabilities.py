@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.automation.conditions import USES_MODELS
 from darts_assets.checks.scenes import probabilities_cover_what_was_observed
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.pools import ACCELERATOR
@@ -32,8 +32,8 @@ class SegmentConfig(SegmentParameters, dg.Config):
 @product(
     **SCENE_ASSET,
     checks=[probabilities_cover_what_was_observed],
-    deps=[collected("segmentation_model")],
-    automation_condition=FOLLOWS,
+    deps=["released_models", collected("segmentation_model")],
+    automation_condition=USES_MODELS,
     group_name="g3_segmentation",
     kinds={"geotiff", "pytorch"},
     io_manager_key="cog",
@@ -71,6 +71,7 @@ def segmentation_probabilities(
             for model in released
         },
         summarize=lambda product: {**summarize_probabilities(product), "rasters": rasters},
+        made_from={**inputs, **{f"model:{model.name}": model.digest for model in released}},
     )
 
 

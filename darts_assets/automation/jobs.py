@@ -1,6 +1,9 @@
 """What a person or a schedule starts as one run."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from darts_assets.automation.clean_up import clean_up
 
 process_scene = dg.define_asset_job(
     "process_scene",
@@ -27,4 +30,10 @@ train_super_resolution = dg.define_asset_job(
     description="One learned upscaler.",
 )
 
-JOBS = [process_scene, release_season, train_segmentation, train_super_resolution]
+JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
+    process_scene,
+    release_season,
+    train_segmentation,
+    train_super_resolution,
+    clean_up,
+]

@@ -23,8 +23,8 @@ from darts_assets.assets.raw_scene import version_of_delivery
 from darts_assets.automation.jobs import process_scene
 from darts_assets.partitions import SCENES, SEASONS, add, known, season_of
 from darts_core.errors import DartsError
-from darts_core.scenes.scene import Unreachable
-from darts_core.store import Store, StoreError
+from darts_core.scenes.scene import SceneError, Unreachable
+from darts_core.store import Store, StoreError, check_name
 from io_managers.base import StoreResource
 from resources.arrivals import Index
 from resources.scenes import Registered, WatchedPlace, enter, entry_of
@@ -180,7 +180,12 @@ class _Tick:
 
     def _scene_settled(self, delivered: Registered) -> bool:
         key = delivered.scene.key
-        before = self.new.get(key) or (entry_of(self.store, key) if key in self._there else None)
+        try:
+            check_name(key, "partition key")
+        except StoreError as error:
+            self.refused.append(f"{delivered.scene.url}: {error}")
+            return True
+        before = self.new.get(key) or self._before(key)
         if before is None:
             if len(self.new) >= MOST_AT_ONCE:
                 return False
@@ -195,7 +200,18 @@ class _Tick:
         if key in self.new:
             self.new[key] = delivered
             return True
-        return before.signature == delivered.signature or self._renewed(before, delivered)
+        if before.signature == delivered.signature:
+            if before.entry != delivered.entry:  # the same files were moved
+                enter(self.store, [replace(delivered, times=before.times)])
+            return True
+        return self._renewed(before, delivered)
+
+    def _before(self, key: str) -> Registered | None:
+        """What the register has of a partition; what it cannot read it is told anew."""
+        try:
+            return entry_of(self.store, key) if key in self._there else None
+        except SceneError:
+            return None
 
     def _replaces(self, delivered: Registered, before: Registered) -> bool:
         """Whether another entry of the same acquisition takes the place of the one that is registered."""
@@ -216,7 +232,13 @@ class _Tick:
         if before.renewed is not None and before.renewed[0] == signature:
             digest = before.renewed[1]
         else:
-            digest = scene_digest(delivered.scene, self.options)
+            try:
+                digest = scene_digest(delivered.scene, self.options)
+            except Unreachable:
+                raise
+            except SceneError as error:
+                self.refused.append(str(error))
+                return False
             pending = (signature, digest)
             enter(self.store, [replace(delivered, signature=before.signature, renewed=pending, times=before.times)])
         run_key = f"{key}@{digest}#{before.times}"

@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from darts_assets.automation.failures import tell_failures
+from darts_assets.automation.models import watch_models
 from darts_assets.automation.new_scenes import new_scenes
 
 process_new_scenes = dg.AutomationConditionSensorDefinition(
@@ -11,4 +13,4 @@ process_new_scenes = dg.AutomationConditionSensorDefinition(
     description="Materializes what is missing or out of date of every scene, each version once.",
 )
 
-SENSORS = [new_scenes, process_new_scenes]
+SENSORS = [new_scenes, process_new_scenes, watch_models, tell_failures]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -76,7 +77,12 @@ class Inbox:
         return found
 
     def _walk(self, branch: str, known: Collection[str], depth: int) -> Iterable[tuple[str, str]]:
-        folders, files = self._list(branch)
+        try:
+            folders, files = self._list(branch)
+        except PermissionError:
+            if not branch:
+                raise
+            folders, files = [], [(branch, "")]  # looking into it says why it is left out
         if branch and files:
             # its own files make it a delivery; what lies below belongs to it
             yield branch, ""  # it is marked by the listing that it was found in
@@ -102,9 +108,9 @@ class Inbox:
             with os.scandir(child_url(self.url, branch)) as listing:
                 for item in listing:
                     if not item.name.startswith("."):
-                        is_folder, stat = item.is_dir(), item.stat()
-                        mark = f"{stat.st_mtime_ns}" if is_folder else f"{stat.st_size} {stat.st_mtime_ns}"
-                        (folders if is_folder else files).append((branch + item.name + "/" * is_folder, mark))
+                        is_folder = item.is_dir()
+                        name = branch + item.name + "/" * is_folder
+                        (folders if is_folder else files).append((name, _local_mark(item)))
             return folders, files
         root = self._fs._strip_protocol(self.url) + "/"
         for info in self._fs.ls(child_url(self.url, branch), detail=True):
@@ -135,8 +141,7 @@ class Inbox:
         for parent, _, names in os.walk(place):
             for name in names:
                 path = os.path.join(parent, name)
-                stat = os.stat(path)
-                files.append((os.path.relpath(path, place), f"{stat.st_size} {stat.st_mtime_ns}"))
+                files.append((os.path.relpath(path, place), _local_mark(path)))
         return files
 
     def _files_beside(self, entry: str) -> Iterable[tuple[str, str]]:
@@ -156,11 +161,25 @@ class Inbox:
         except DartsError:
             raise
         except Exception as error:
+            # what no reader foresaw in a file must not keep the entries after it from being found
+            if self._local or isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):
+                raise SceneError(
+                    f"{child_url(self.url, entry)} cannot be read as a scene ({type(error).__name__}: {error})"
+                ) from error
             raise _unreachable(child_url(self.url, entry), error) from error
 
 
 def _mark(info: Mapping[str, Any]) -> str:
     return f"{info.get('size')} {info.get('ETag') or info.get('mtime') or info.get('LastModified')}"
+
+
+def _local_mark(file: str | os.DirEntry[str]) -> str:
+    """Size and time of a file, time of a folder; of a link that leads nowhere, that it does."""
+    try:
+        found = file.stat() if isinstance(file, os.DirEntry) else os.stat(file)
+    except OSError:
+        return "absent"
+    return f"{found.st_mtime_ns}" if stat.S_ISDIR(found.st_mode) else f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _candidates(names: Collection[str]) -> Iterable[str]:

@@ -270,4 +270,4 @@ def sensor_of(properties: Mapping[str, Any]) -> str:
     landsat, sentinel2 = _LANDSAT.fullmatch(platform), _SENTINEL2.fullmatch(platform)
     if landsat:
         return f"LC0{landsat[1]}"
-    return f"S2{sentinel2[1].upper()}" if sentinel2 else re.sub(r"\s+", "-", platform.strip().lower())
+    return f"S2{sentinel2[1].upper()}" if sentinel2 else re.sub(r"[\s_]+", "-", platform.strip().lower())

@@ -60,10 +60,11 @@ class Scene:
         if self.acquired.utcoffset() != timedelta(0):
             raise SceneError(f"{self.url}: expected an acquisition time in UTC, received {self.acquired!r}")
         for what, text in (("tile", self.tile), ("sensor", self.sensor)):
-            if not _PART.fullmatch(text) or ".." in text:
+            # the last two '_' of a key are the ends of the tile and of the time
+            if not _PART.fullmatch(text) or ".." in text or (what == "sensor" and "_" in text):
                 raise SceneError(
                     f"{self.url}: the {what} {text!r} cannot stand in a partition key, which is made of letters, "
-                    "digits, '_', '-' and single dots. Correct it in the scene's metadata"
+                    "digits, '-', single dots and, in the tile, '_'. Correct it in the scene's metadata"
                 )
         if len(self.key) > _LONGEST_KEY:
             raise SceneError(

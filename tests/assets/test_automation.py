@@ -1,5 +1,6 @@
 """Scenes that arrive become products, once; nothing starts before a person turns it on."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -8,20 +9,25 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from support.demo import PER_SCENE
 
-from darts_assets.automation.schedules import nightly_backfill
+from darts_assets.automation.clean_up import CleanUpConfig, clean_up
+from darts_assets.automation.schedules import (
+    for_tonight,
+    nightly_backfill,
+    season_release,
+    seasons_to_release,
+    weekly_clean_up,
+)
 from darts_assets.definitions import defs
 from darts_assets.partitions import SCENES, add
-from darts_core.synthetic.world import World, make_world
+from darts_assets.states import SceneState, State, scene_states
+from darts_core.retention import note_made_from
 from io_managers.base import StoreResource
+from resources.upkeep import Upkeep
 
 KEYS = ["T08WMA_20230101T000000_S2A", "T08WMA_20230102T000000_S2A"]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
@@ -75,28 +81,97 @@ class TestConditions:
 class TestNightlyBackfill:
     """The schedule."""
 
-    def runs(self, instance: dg.DagsterInstance, store: StoreResource) -> list[dg.RunRequest] | dg.SkipReason:
-        night = datetime(2023, 8, 20, 2, tzinfo=UTC)
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=night)
-        result = apart(lambda: nightly_backfill(context, store=store))
-        return result if isinstance(result, dg.SkipReason) else list(result)
+    NIGHT = datetime(2023, 8, 20, 2, tzinfo=UTC)
 
-    def test_scenes_without_polygons_are_processed_in_order_and_once_a_night(
-        self, instance: dg.DagsterInstance, tmp_path: Path
-    ) -> None:
+    def evaluate(self, instance: dg.DagsterInstance, **bounds: Any) -> str:
+        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=self.NIGHT)
+        return str(apart(lambda: nightly_backfill(context, upkeep=Upkeep(**bounds))).skip_message)
+
+    def test_what_is_not_made_is_taken_up_as_one_backfill_and_once_a_night(self, instance: dg.DagsterInstance) -> None:
         add(instance, SCENES, [KEYS[1], KEYS[0]])
-        requests = self.runs(instance, StoreResource(root=str(tmp_path)))
-        assert [request.partition_key for request in requests] == KEYS
-        assert [request.run_key for request in requests] == [f"{key}/2023-08-20" for key in KEYS]
+        said = self.evaluate(instance)
+        assert "begun" in said
+        assert "2 missing" in said
+        assert "was begun before" in self.evaluate(instance) or "running" in self.evaluate(instance)
+        (backfill,) = instance.get_backfills()
+        subset = backfill.get_asset_backfill_data(defs.resolve_asset_graph()).target_subset
+        assert {key.path[-1] for key in subset.asset_keys} == set(PER_SCENE)
+        assert set(subset.get_partitions_subset(dg.AssetKey("ensemble")).get_partition_keys()) == set(KEYS)
 
-    def test_what_is_made_is_left_alone(self, instance: dg.DagsterInstance, tmp_path: Path) -> None:
-        store = StoreResource(root=str(tmp_path))
+    def test_a_scene_that_waits_in_a_backfill_is_not_taken_up_again(self, instance: dg.DagsterInstance) -> None:
         add(instance, SCENES, KEYS)
-        for number, key in enumerate(KEYS):
-            with store.open().draft("slump_polygons", key, "v1") as draft:
-                (draft.folder / "slumps.parquet").write_text("made")
+        self.evaluate(instance)
+        assert {state.state for state in scene_states(instance).values()} == {State.RUNNING}
+
+    def test_what_is_made_is_left_alone(self, instance: dg.DagsterInstance) -> None:
+        add(instance, SCENES, KEYS[:1])
+        code = {spec.key.path[-1]: spec.code_version for spec in defs.resolve_all_asset_specs()}
+        for asset in PER_SCENE:
+            tags = {DATA_VERSION_TAG: f"{code[asset]}-a"}
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=KEYS[0], tags=tags))
+        assert "Nothing to do" in self.evaluate(instance)
+
+    def test_failed_scenes_come_last_and_a_night_is_bounded(self) -> None:
+        tiles = [f"T{number:02d}_20230101T000000_S2A" for number in range(6)]
+        states = [State.FAILED, State.MADE, State.STALE, State.RUNNING, State.MISSING, State.FAILED]
+        night = dict(zip(tiles, map(SceneState, states), strict=True))
+        assert for_tonight(night, 3) == [tiles[2], tiles[4], tiles[0]]
+        assert for_tonight(night, 9) == [tiles[2], tiles[4], tiles[0], tiles[5]]
+
+    def test_one_season_only(self, instance: dg.DagsterInstance) -> None:
+        add(instance, SCENES, KEYS)
+        assert "0 scenes" in self.evaluate(instance, nightly_season="2019")
+
+
+class TestSeasonRelease:
+    """The schedule at the end of a season."""
+
+    def test_a_season_is_released_when_it_has_new_polygons(self, instance: dg.DagsterInstance) -> None:
+        def report(asset: str, partition: str) -> None:
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition))
+
+        assert seasons_to_release(instance) == []
+        report("slump_polygons", KEYS[0])
+        report("slump_polygons", "T08WMA_20240101T000000_S2A")
+        assert seasons_to_release(instance) == ["2023", "2024"]
+        report("slump_dataset", "2023")
+        assert seasons_to_release(instance) == ["2024"]
+        context = dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=datetime(2024, 10, 15, tzinfo=UTC)
+        )
+        (request,) = apart(lambda: list(season_release(context)))
+        assert (request.partition_key, request.run_key) == ("2024", "2024/2024-10-15")
+        report("slump_polygons", KEYS[1])
+        assert seasons_to_release(instance) == ["2023", "2024"]
+
+
+class TestWeeklyCleanUp:
+    """The schedule and its job."""
+
+    @pytest.mark.parametrize("applies", [False, True])
+    def test_it_removes_only_where_the_settings_say_so(
+        self, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, applies: bool
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        store = StoreResource(root=str(tmp_path / "store"))
+        for version in ("v1", "v2"):
+            note_made_from(store.open(), "raw_scene", KEYS[0], version, {})
+            with store.open().draft("raw_scene", KEYS[0], version) as draft:
+                (draft.folder / "zarr.json").write_text("{}")
                 draft.commit()
-            result = self.runs(instance, store)
-            if number == 0:
-                assert [request.partition_key for request in result] == KEYS[1:]
-        assert isinstance(result, dg.SkipReason)
+        old = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
+        for path in (tmp_path / "store").rglob("*"):
+            os.utime(path, (old, old))
+        context = dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=datetime(2023, 8, 20, 5, tzinfo=UTC)
+        )
+        request = apart(lambda: weekly_clean_up(context, upkeep=Upkeep(clean_up_applies=applies)))
+        result = clean_up.execute_in_process(
+            run_config=request.run_config, resources={"store": store}, instance=instance
+        )
+        assert result.success
+        assert (store.open().committed("raw_scene", KEYS[0], "v1") is None) == applies
+        assert store.open().current("raw_scene", KEYS[0]).version == "v2"
+
+    def test_a_clean_up_by_hand_is_a_dry_run_unless_asked(self) -> None:
+        assert CleanUpConfig().dry_run

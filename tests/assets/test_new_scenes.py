@@ -1,93 +1,23 @@
 """What the sensor makes of what arrives: each delivery once, whatever happens to ticks, cursor and index."""
 
 import json
-import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextvars import copy_context
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from support.arrivals import Place
 from support.deliveries import key_of, write_delivery
 
-from darts_assets.assets.raw_scene import version_of_delivery
 from darts_assets.automation import new_scenes as module
-from darts_assets.automation.new_scenes import new_scenes
 from darts_assets.definitions import defs
-from darts_assets.partitions import SCENES, SEASONS, known
-from darts_core.scenes import find_scenes, scene_digest
-from darts_core.store import Store
+from darts_assets.partitions import SEASONS, known
+from darts_core.scenes import find_scenes
 from darts_core.synthetic.world import World, make_world
 from io_managers.base import StoreResource
 from resources.scenes import WatchedPlace, register, registered
-
-
-@dataclass
-class Place:
-    """An inbox, a store, an instance, and the daemon's part in between."""
-
-    instance: dg.DagsterInstance
-    inbox: Path
-    products: StoreResource
-    url: str = ""
-    cursor: str | None = None
-    asked: list[dg.RunRequest] = field(default_factory=list)
-
-    @property
-    def store(self) -> Store:
-        return self.products.open()
-
-    @property
-    def scenes(self) -> set[str]:
-        return known(self.instance, SCENES)
-
-    def evaluate(self) -> dg.SensorResult | dg.SkipReason:
-        """One evaluation, of which nothing is carried out."""
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        watched = WatchedPlace(url=self.url or str(self.inbox))
-        # Dagster leaves the context variables of a directly called sensor set
-        return copy_context().run(lambda: new_scenes(context, watched=watched, store=self.products))
-
-    def tick(self) -> str:
-        """One evaluation, with what it asks for done as the daemon does it; what it says."""
-        result = self.evaluate()
-        if isinstance(result, dg.SkipReason):
-            return str(result.skip_message)
-        self.cursor = result.cursor
-        for event in result.asset_events:
-            self.instance.report_runless_asset_event(event)
-        for request in result.run_requests or []:
-            if not self.instance.get_run_ids(dg.RunsFilter(tags={"dagster/run_key": str(request.run_key)})):
-                self.asked.append(request)
-                job = defs.resolve_job_def("process_scene")
-                tags = {"dagster/run_key": str(request.run_key), "dagster/partition": str(request.partition_key)}
-                self.instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS, tags=tags)
-        return str(result.skip_reason.skip_message) if result.skip_reason else ""
-
-    def deliver(self, *tiles: str, content: int = 0) -> None:
-        """Deliveries of a folder each; those of other content have other bytes under the same names."""
-        for tile in tiles:
-            raster = write_delivery(self.inbox / tile, tile.rpartition("/")[2])
-            if content:
-                raster.write_bytes(raster.read_bytes()[:-1] + bytes([content]))
-
-    def made(self, tile: str) -> None:
-        """As if `raw_scene` had been made from what lies there now."""
-        (scene,) = find_scenes(str(self.inbox / tile)).scenes
-        version = version_of_delivery(scene_digest(scene))
-        with self.store.draft("raw_scene", scene.key, version) as draft:
-            (draft.folder / "zarr.json").write_text("{}")
-            draft.commit()
-        tags = {DATA_VERSION_TAG: version}
-        self.instance.report_runless_asset_event(dg.AssetMaterialization("raw_scene", partition=scene.key, tags=tags))
-
-    def later(self, tile: str) -> None:
-        """Give the files of a delivery times of their own, as a copy has them; the clock may have gone back."""
-        for file in (self.inbox / tile).iterdir():
-            os.utime(file, ns=(1, file.stat().st_mtime_ns - 10**12))
 
 
 @pytest.fixture
@@ -217,7 +147,7 @@ def test_not_more_than_so_many_are_taken_at_once(place: Place, monkeypatch: pyte
     assert len(place.scenes) == 5
 
 
-@pytest.mark.parametrize("grid", ["../../etc", "a/b", "a b", "x" * 120, "a;DROP", "..", "ä"])
+@pytest.mark.parametrize("grid", ["../../etc", "a/b", "a b", "x" * 120, "a;DROP", "..", ".hidden", "ä"])
 def test_hostile_names_are_refused_with_the_reason_and_others_taken(place: Place, grid: str) -> None:
     place.deliver("A", "H")
     item = place.inbox / "H" / "H.json"
@@ -228,8 +158,56 @@ def test_hostile_names_are_refused_with_the_reason_and_others_taken(place: Place
     item.write_text(json.dumps(content))
     said = place.tick()
     assert key_of("A") in place.scenes
-    assert all(".." not in key and key.isascii() and len(key) <= 100 for key in place.scenes)
-    assert "1 left out" in said or len(place.scenes) == 2
+    for key in place.scenes:
+        assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", key)
+        assert ".." not in key
+    # what is no name is refused with the reason, or was made one as the reader does with titles
+    assert ("1 left out" in said) == (len(place.scenes) == 1)
+
+
+def test_a_delivery_that_was_moved_is_found_there_and_not_made_again(place: Place) -> None:
+    place.deliver("A")
+    place.tick()
+    place.made("A")
+    (place.inbox / "A").rename(place.inbox / "moved")
+    place.tick()
+    place.tick()
+    assert place.asked == []
+    assert "/moved/" in registered(place.store, key_of("A")).url
+
+
+@pytest.mark.parametrize("bad", ["link", "link inside", "garbage", "empty", "closed"])
+def test_what_cannot_be_read_keeps_nothing_else_from_being_found(place: Place, bad: str) -> None:
+    place.deliver("B")
+    first = place.inbox / "A"
+    if bad == "link":
+        first.symlink_to(place.inbox / "nowhere")
+    elif bad == "link inside":
+        place.deliver("A")
+        (first / "lost").symlink_to(place.inbox / "nowhere")
+    else:
+        first.mkdir(mode=0o000 if bad == "closed" else 0o755)
+        if bad == "garbage":
+            (first / "A.tif").write_bytes(b"no raster")
+            (first / "A.json").write_text('{"type": "Feature", "stac_version": 1, "assets": [], "properties": 7}')
+    place.tick()
+    assert key_of("B") in place.scenes
+    assert "No new scene" in place.tick()
+
+
+def test_a_register_that_was_damaged_is_written_anew(place: Place) -> None:
+    place.deliver("A")
+    place.tick()
+    place.store.write_bytes(place.store.path("scenes", f"{key_of('A')}.json"), b"{")
+    (place.inbox.parent / "products" / "scenes" / "index.json").write_text("[")
+    place.tick()
+    assert registered(place.store, key_of("A")).tile == "A"
+
+
+def test_a_store_that_does_not_answer_is_a_readable_skip(place: Place, s3: str) -> None:
+    place.deliver("A")
+    place.products = StoreResource(root="s3://no-such-bucket/products", endpoint_url="http://127.0.0.1:1")
+    assert "cannot be reached" in place.tick()
 
 
 def test_what_a_person_named_is_not_made_again(place: Place) -> None:
@@ -243,9 +221,9 @@ def test_what_a_person_named_is_not_made_again(place: Place) -> None:
 
 def test_a_place_that_is_missing_or_empty_is_a_readable_skip(place: Place) -> None:
     assert str(place.inbox) in place.tick()
-    place.url = str(place.inbox / "missing")
+    place.watched = WatchedPlace(url=str(place.inbox / "missing"))
     assert "does not exist" in place.tick()
-    place.url = ""
+    place.watched = None
     place.deliver("A")
     place.tick()
     assert place.scenes == {key_of("A")}

@@ -1,0 +1,113 @@
+"""With a real daemon, and nobody there: a scene that arrives becomes polygons, once."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus
+from support.demo import PER_SCENE, Demo, plain_environment
+
+from darts_assets.automation.backfills import start_backfill
+from darts_assets.runs import instance_of, prepare_home
+from darts_assets.states import State, scene_states
+from darts_core.store import Store
+from resources.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+WORKSPACE = str(ROOT / "workspace.yaml")
+REQUESTED = BulkActionStatus.REQUESTED
+PATIENCE = 400.0
+"""Seconds: two sensors of 30 s, and the work itself on a busy machine."""
+
+
+@pytest.fixture
+def home(demo: Demo, checkpoints: Path, tmp_path: Path) -> Path:
+    """A home that looks at an inbox and has the demo's models."""
+    home = tmp_path / "home"
+    (home / "inbox").mkdir(parents=True)
+    upscaler = demo.store.current("super_resolution_model", "demo-upscaler").path("demo-upscaler.pt")
+    lines = {
+        "scenes": home / "inbox",
+        "dem": demo.world / "auxiliary" / "dem.tif",
+        "trends": demo.world / "auxiliary" / "trends.tif",
+        "checkpoints": checkpoints,
+        "upscaler": upscaler,
+    }
+    (home / "settings.toml").write_text("".join(f'{name} = "{value}"\n' for name, value in lines.items()))
+    prepare_home(settings_of(home))
+    return home
+
+
+@pytest.fixture
+def environment(home: Path) -> dict[str, str]:
+    paths = {"DARTS_HOME": home, "DAGSTER_HOME": home / "dagster", "PYTHONPATH": ROOT}
+    return plain_environment() | {name: str(path) for name, path in paths.items()}
+
+
+@pytest.fixture
+def daemon(home: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon, with the two sensors turned on, which ends with all that it started."""
+    for sensor in ("new_scenes", "process_new_scenes"):
+        command = [sys.executable, "-m", "dagster", "sensor", "start", sensor, "-w", WORKSPACE]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    with (home / "daemon.log").open("wb") as log:
+        command = [str(Path(sys.executable).parent / "dagster-daemon"), "run", "-w", WORKSPACE]
+        running = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        yield running
+        running.send_signal(signal.SIGINT)
+        try:
+            running.wait(60)
+        finally:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+
+
+def settings_of(home: Path) -> Settings:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARTS_HOME", str(home))
+        return Settings.load()
+
+
+def until(what: Callable[[], bool], home: Path, daemon: subprocess.Popen[bytes]) -> None:
+    """Wait for something that the daemon is to bring about."""
+    latest = time.monotonic() + PATIENCE
+    while not what():
+        assert daemon.poll() is None, (home / "daemon.log").read_text()[-3000:]
+        assert time.monotonic() < latest, (home / "daemon.log").read_text()[-3000:]
+        time.sleep(2)
+
+
+def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
+    demo: Demo, home: Path, daemon: subprocess.Popen[bytes]
+) -> None:
+    (order,) = (path for path in (demo.world / "scenes").iterdir() if path.suffix != ".SAFE")
+    shutil.copytree(order, home / "arriving")
+    (home / "arriving").rename(home / "inbox" / order.name)
+    store = Store(str(home / "products"))
+    until(lambda: store.partitions("slump_polygons") == [demo.planet], home, daemon)
+    time.sleep(40)  # another tick of each sensor
+    with instance_of(settings_of(home)) as instance:
+        assert materializations(instance) == {asset: [demo.planet] for asset in PER_SCENE}
+        assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+        assert scene_states(instance)[demo.planet].state is State.MADE
+        start_backfill(instance, "nightly-of-the-test", [demo.planet], title="A night")
+        assert scene_states(instance)[demo.planet].state is State.RUNNING
+        until(lambda: instance.get_backfill("nightly-of-the-test").status is not REQUESTED, home, daemon)
+        assert instance.get_backfill("nightly-of-the-test").status is BulkActionStatus.COMPLETED_SUCCESS
+        assert materializations(instance) == {asset: [demo.planet] * 2 for asset in PER_SCENE}
+        assert scene_states(instance)[demo.planet].state is State.MADE
+
+
+def materializations(instance: dg.DagsterInstance) -> dict[str, list[str]]:
+    """Asset to the partitions of its materializations."""
+    return {
+        asset: [record.partition_key for record in instance.fetch_materializations(dg.AssetKey(asset), limit=9).records]
+        for asset in PER_SCENE
+    }
