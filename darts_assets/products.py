@@ -52,8 +52,6 @@ def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], d
                 else:
                     yield from one_by_one(context, one)
 
-        # what Dagster would hold against a generator
-        del compute.__annotations__["return"]
         specs = [check.spec(make.__name__, about["partitions_def"]) for check in checks]
         return dg.asset(check_specs=specs, **about)(compute)
 

@@ -114,7 +114,7 @@ def run_job(
         progress: called as assets are finished.
     """
     started = time.perf_counter()
-    result = _executed(instance, job, config or {}, select, progress, partition_key=partition)
+    result = _executed(instance, job, config or {}, select, progress, partition=partition)
     return Outcome(partition, None if result.success else _failure(result), time.perf_counter() - started)
 
 
@@ -151,7 +151,7 @@ def _executed(
     select: list[str] | None,
     progress: Progress,
     *,
-    partition_key: str | None = None,
+    partition: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     from darts_assets.definitions import defs
@@ -166,11 +166,11 @@ def _executed(
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             instance=instance,
+            partition_key=partition,
+            tags={**process_tags(), **(tags or {})},
             asset_selection=[dg.AssetKey(name) for name in select] if select else None,
             raise_on_error=False,
             run_id=run_id,
-            partition_key=partition_key,
-            tags={**process_tags(), **(tags or {})},
         )
 
 
