@@ -95,7 +95,7 @@ class Store(ObjectStore):
         return found
 
     def committed(self, asset: str, partition: str, version: str) -> Version | None:
-        """A version whose manifest stands, current or not; None where there is none, also where what lies there is none.
+        """A version whose manifest stands, current or not; None where there is none, or something else lies there.
 
         Its objects are unchecked.
         """
