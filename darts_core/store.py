@@ -85,7 +85,7 @@ class Store(ObjectStore):
                 f"{asset} of {partition} does not exist in {self.root}; materialize {asset} for this partition"
             )
         version = pointer.get("version") if isinstance(pointer, dict) else None
-        found = self.committed(asset, partition, str(version or ""))
+        found = self._standing(asset, partition, str(version or ""))
         if found is None:
             raise DamagedProduct(
                 f"{asset} of {partition}: {POINTER} names version {version}, whose {MANIFEST} is "
@@ -95,11 +95,16 @@ class Store(ObjectStore):
         return found
 
     def committed(self, asset: str, partition: str, version: str) -> Version | None:
-        """A version whose manifest stands, current or not; None where there is none. Its objects are unchecked.
+        """A version whose manifest stands, current or not; None where there is none, or something else lies there.
 
-        Raises:
-            DamagedProduct: the manifest is none, or that of something else.
+        Its objects are unchecked.
         """
+        try:
+            return self._standing(asset, partition, version)
+        except DamagedProduct:
+            return None
+
+    def _standing(self, asset: str, partition: str, version: str) -> Version | None:
         path = self.path(asset, partition, check_name(version, "version"), MANIFEST)
         written = self.read_json(path)
         if written is None:

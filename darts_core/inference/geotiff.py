@@ -263,8 +263,14 @@ def _lazy(path: str | Path, options: Mapping[str, str] | None, profile: Mapping[
 
     def read(block_info: Any) -> np.ndarray:
         (first, last), (top, bottom), (left, right) = block_info[None]["array-location"]
-        with _open(path, options) as source:
-            window = RasterWindow(left, top, right - left, bottom - top)
-            return source.read([*range(first + 1, last + 1)], window=window)
+        window = RasterWindow(left, top, right - left, bottom - top)
+        try:
+            with _open(path, options) as source:
+                return source.read([*range(first + 1, last + 1)], window=window)
+        except (RasterioError, OSError) as error:
+            raise RasterError(
+                f"{path} cannot be read in rows {top}..{bottom}, columns {left}..{right} ({error.__cause__ or error}). "
+                "It is damaged, or its server failed; run it again"
+            ) from error
 
     return da.map_blocks(read, chunks=chunks, dtype=profile["dtype"], meta=np.empty((0, 0, 0), profile["dtype"]))

@@ -16,8 +16,9 @@ from support.datasets import preprocessed_dataset
 from support.faulty_s3 import faulty
 
 import darts_core.remote
+import darts_core.web
 from darts_core.datasets import CHUNK
-from darts_core.inference.geotiff import blocks_of
+from darts_core.inference.geotiff import RasterError, blocks_of
 from darts_core.store import StoreError, StoreUnavailable
 from io_managers.base import ProductIOManager, StoreResource
 from io_managers.cog import CogIOManager
@@ -86,6 +87,29 @@ def test_a_window_of_a_zarr_product_is_one_request_a_chunk(s3: str) -> None:
         assert len(proxy.seen) == 1, "not also one for its size"
 
 
+def test_gdal_asks_again_too(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(darts_core.web, "PAUSE", 0.05)
+    bucket = f"s3://test-{uuid.uuid4().hex}"
+    with faulty(s3) as proxy:
+        where = StoreResource(root=bucket, endpoint_url=proxy.url)
+        where.open().fs.mkdir(bucket)
+        manager = CogIOManager(store=where)
+        given = noise(700)
+        with where.open().draft("asset", "partition", "v1") as draft:
+            manager.write(draft, blocks_of(given, "super_resolved"), "super_resolved")
+            draft.commit()
+        version = where.open().current("asset", "partition")
+        whole = manager.read(version, "super_resolved")["red"].to_numpy()
+        proxy.fail("503", method="GET", part="raster.tif", times=2)
+        read = manager.read(version, "super_resolved")
+        proxy.fail("500", method="GET", part="raster.tif", times=2)
+        proxy.fail("reset", method="GET", part="raster.tif", times=1)
+        np.testing.assert_array_equal(read["red"].to_numpy(), whole)
+        proxy.fail("500", method="GET", part="raster.tif")
+        with pytest.raises(RasterError, match=r"raster\.tif"):
+            read["nir"].load()
+
+
 def test_a_store_that_dies_while_a_product_is_read_is_named(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(darts_core.remote, "_ATTEMPTS", 2)
     monkeypatch.setattr(darts_core.remote, "_REPEATS", 1)
@@ -111,8 +135,9 @@ import rioxarray
 import xarray as xr
 from darts_core.contracts import conform
 import darts_core.remote
+import darts_core.web
 from darts_core.datasets import CHUNK
-from darts_core.inference.geotiff import blocks_of
+from darts_core.inference.geotiff import RasterError, blocks_of
 from io_managers.base import StoreResource
 from io_managers.cog import CogIOManager
 from io_managers.zarr import ZarrIOManager

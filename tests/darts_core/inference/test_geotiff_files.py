@@ -16,7 +16,7 @@ from rio_cogeo.cogeo import cog_validate
 from darts_core.contracts import VARIABLES
 from darts_core.grids import Grid
 from darts_core.inference.blocks import TILE, Block
-from darts_core.inference.geotiff import RasterStream, _layout, _write, read_cog, write_cog, write_geotiff
+from darts_core.inference.geotiff import RasterError, RasterStream, _layout, _write, read_cog, write_cog, write_geotiff
 from darts_core.inference.pyramid import levels
 
 UTM = Affine(2.5, 0, 500_000, 0, -2.5, 7_600_000)
@@ -238,5 +238,5 @@ def test_one_band_of_many_is_read_alone(tmp_path):
     path.write_bytes(damaged)
     read = read_cog(path, "super_resolved")
     np.testing.assert_array_equal(read["nir"].values, VARIABLES["nir"].decode(codes[3]))
-    with pytest.raises(rasterio.errors.RasterioIOError):
+    with pytest.raises(RasterError, match=r"a\.tif cannot be read in rows 0\.\.\d+, columns 0\.\.\d+ .*run it again"):
         read["red"].load()

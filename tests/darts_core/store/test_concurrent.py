@@ -171,12 +171,15 @@ def test_a_manifest_whose_objects_lead_out_of_their_version_is_refused(store: St
         ({"surprise": 1}, "is no manifest"),
     ],
 )
-def test_a_manifest_of_something_else_is_refused(store: Store, change: dict, words: str) -> None:
+def test_a_manifest_of_something_else_is_refused_and_made_again(store: Store, change: dict, words: str) -> None:
     version = make(store, "v1", a="one")
     written = {**version.manifest.model_dump(), **change}
     store.write_bytes(version.path("manifest.json"), json.dumps(written).encode())
     with pytest.raises(DamagedProduct, match=words):
         store.current("asset", "partition")
+    assert store.committed("asset", "partition", "v1") is None
+    make(store, "v1", a="one")
+    store.current("asset", "partition").verify()
 
 
 @pytest.mark.parametrize("text", ['{"version": "../../elsewhere"}', "[]", '{"version": 3', "[" * 100_000, "{}"])
