@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,12 +52,19 @@ def one_node(folder: Path, cpus: int) -> Iterator[str]:
             node.wait()
 
 
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as one:
+        one.settimeout(1)
+        return one.connect_ex((host, port)) == 0
+
+
 def _address(node: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + 120
     while True:
-        said = re.search(r"RAY_API_SERVER_ADDRESS='(http://[^']+)'", log.read_text())
-        if said:
-            return said[1]
+        said = re.search(r"RAY_API_SERVER_ADDRESS='http://([^:]+):(\d+)'", log.read_text())
+        # it is said before anybody listens there
+        if said and _listens(said[1], int(said[2])):
+            return f"http://{said[1]}:{said[2]}"
         assert node.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
