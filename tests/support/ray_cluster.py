@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,9 +31,10 @@ def one_node(folder: Path, cpus: int) -> Iterator[str]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         log = folder / "ray.log"
-        # the sockets of Ray have paths of at most 107 characters
+        # the sockets of Ray have paths of at most 107 characters, which those of pytest's folders exceed
+        temporary = f"/tmp/ray-{os.getpid()}"
         options = {"num-cpus": cpus, "port": 0, "dashboard-port": 0, "dashboard-host": "127.0.0.1"}
-        options |= {"object-store-memory": 80_000_000, "temp-dir": f"/tmp/ray-{os.getpid()}", "include-dashboard": True}
+        options |= {"object-store-memory": 80_000_000, "temp-dir": temporary, "include-dashboard": True}
         with open(log, "wb") as output:
             node = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
@@ -50,6 +52,7 @@ def one_node(folder: Path, cpus: int) -> Iterator[str]:
             for process in left:
                 process.kill()
             node.wait()
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _listens(host: str, port: int) -> bool:
