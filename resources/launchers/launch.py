@@ -68,8 +68,8 @@ def _attend(context: dg.AssetExecutionContext, backend: Backend, request: Reques
     reader = OutputReader()
     with dg.open_pipes_session(context, dg.PipesEnvContextInjector(), reader) as session:
         launched = found or _submit(backend, request, session.get_bootstrap_env_vars())
-        context.log.info(f"Watching {launched}")
         try:
+            context.log.info(f"Watching {launched}")
             note = _watch(context, launched, reader)
         except BaseException:
             launched.end()

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,23 @@ def start_run(accelerator: Accelerator, job: SuperResolveJob, rank: tuple[str, .
     """A run in a process of its own."""
     said = {"job": job.model_dump_json(), "accelerator": accelerator.model_dump(mode="json"), "rank": rank}
     command = [sys.executable, "-c", RUN, json.dumps(said)]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _RUNS.append(run)
+    return run
+
+
+def end_runs() -> None:
+    """End what a failed test has left."""
+    while _RUNS:
+        run = _RUNS.pop()
+        if run.poll() is None:
+            run.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(WITHIN)
+            run.kill()
+
+
+_RUNS: list[subprocess.Popen[str]] = []
 
 
 class LauncherConformance:
@@ -136,6 +153,11 @@ class LauncherConformance:
     ranks = 2
     goes_on = False
     """Whether a job survives its run."""
+
+    @pytest.fixture(autouse=True)
+    def _runs_end(self) -> Iterator[None]:
+        yield
+        end_runs()
 
     @pytest.fixture
     def accelerator(self) -> Accelerator:

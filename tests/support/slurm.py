@@ -74,6 +74,9 @@ def one_node(folder: Path) -> Iterator[Path]:
         _wait_for_node(environment, folder)
         yield conf
     finally:
+        # what a failed test has left
+        subprocess.run(["scancel", "--user", "root", "--full", "--signal=KILL"], env=environment, check=False)
+        subprocess.run(["scancel", "--user", "root"], env=environment, check=False)
         for daemon in reversed(daemons):
             daemon.send_signal(signal.SIGTERM)
         for daemon in daemons:

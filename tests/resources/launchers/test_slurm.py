@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support import slurm
 from support.launchers import LauncherConformance, alive, job_of, materialized, start_run, wait_until
@@ -51,8 +52,9 @@ class TestSlurm(LauncherConformance):
         command("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         number = command("squeue", "--noheader", "--format=%i")
         assert command("squeue", "--noheader", "--format=%T") == "PENDING"
-        # the node comes back by itself, for its daemon still answers; Slurm would give it two minutes
+        # the node comes back by itself, for its daemon still answers; Slurm would give it two minutes to clear up
         wait_until(lambda: not any(map(alive, first)))
+        wait_until(lambda: not [one for one in psutil.process_iter(["name"]) if one.info["name"] == "slurmstepd"])
         command("scontrol", "update", f"jobid={number}", "starttime=now")
         wait_until(lambda: len(self.pids(stubborn)) == 6, 60)
         Path(stubborn[1], "stop").touch()
