@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 import dagster as dg
@@ -217,7 +218,7 @@ class _Index:
             ).records
             for record in records:
                 made = record.asset_materialization
-                if made is not None and made.partition and (made.tags or {}).get(tag) != now.get(made.partition):
+                if made is not None and made.partition and (made.tags or {}).get(tag) != noted(now.get(made.partition)):
                     yield made.partition
 
     def _made_before(self, asset: _Asset, parent: dg.AssetKey) -> Iterator[str]:
@@ -270,3 +271,8 @@ def _waiting(instance: DagsterInstance) -> Iterator[tuple[dg.AssetKey, set[str]]
             for key, subset in left.partitions_subsets_by_asset_key.items():
                 waiting.setdefault(key, set()).update(subset.get_partition_keys())
     yield from waiting.items()
+
+
+def noted(version: str | None) -> str | None:
+    """As what Dagster notes the version of a partition that something was made from: the hash of all that were read."""
+    return None if version is None else sha256(version.encode()).hexdigest()

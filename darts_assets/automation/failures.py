@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from darts_assets.failures import message_of
 from resources.webhook import ADDRESS, Webhook
 
 _LONGEST = 500
@@ -17,11 +18,11 @@ def tell_failures(context: dg.RunFailureSensorContext, webhook: Webhook) -> dg.S
     """Posts scene, asset, last line of the error and link of every run that failed to the address in DARTS_WEBHOOK."""
     if webhook.address is None:
         return dg.SkipReason(f"{ADDRESS} is not set, so nobody is told of run {context.dagster_run.run_id}")
-    webhook.post(message_of(context, webhook))
+    webhook.post(posted(context, webhook))
     return None
 
 
-def message_of(context: dg.RunFailureSensorContext, webhook: Webhook) -> dict[str, Any]:
+def posted(context: dg.RunFailureSensorContext, webhook: Webhook) -> dict[str, Any]:
     """What is posted; `text` is what chats show, the rest is for machines."""
     run = context.dagster_run
     failures = context.get_step_failure_events()
@@ -43,12 +44,6 @@ def message_of(context: dg.RunFailureSensorContext, webhook: Webhook) -> dict[st
 
 def _last_line(event: dg.DagsterEvent) -> str:
     """Of the error that a step raised, or of what Dagster says of the run where no step did."""
-    text = event.message or "no message"
-    if event.is_step_failure:
-        told, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
-        # what Dagster raised is about the step; below it lies what the step raised
-        while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
-            error = error.cause
-        text = (told.description if told else None) or (error.message if error else text)
+    text = message_of(event) if event.is_step_failure else event.message or "no message"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[-1] if lines else text)[:_LONGEST]

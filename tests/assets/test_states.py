@@ -9,7 +9,7 @@ from support.demo import PER_SCENE
 
 from darts_assets.definitions import defs
 from darts_assets.partitions import SCENES, add
-from darts_assets.states import State, _scene_assets, scene_keys, scene_states
+from darts_assets.states import State, _scene_assets, noted, scene_keys, scene_states
 
 KEY = "T08WMA_20230801T000000_S2A"
 OTHER = "T08WMA_20240801T000000_S2A"
@@ -32,7 +32,7 @@ def made(instance: dg.DagsterInstance, *assets: str, key: str = KEY, data: str =
             if instance.get_latest_materialization_event(parent)
         }
         inputs = {
-            get_input_data_version_tag(parent): event.asset_materialization.tags[DATA_VERSION_TAG]
+            get_input_data_version_tag(parent): noted(event.asset_materialization.tags[DATA_VERSION_TAG])
             for parent, event in parents.items()
         }
         tags = {DATA_VERSION_TAG: f"{code or asset.code}-{data}", **inputs}
@@ -74,6 +74,19 @@ def test_what_was_made_from_another_version_is_stale_and_what_was_found_there_is
     state = scene_states(instance)[KEY]
     assert (state.state, state.asset) == (State.STALE, "sr_patches")
     assert "preprocessed" in state.why
+
+
+def test_dagster_notes_the_version_that_something_was_made_from_as_we_read_it(instance: dg.DagsterInstance) -> None:
+    @dg.asset(partitions_def=SCENES)
+    def parent() -> dg.MaterializeResult:
+        return dg.MaterializeResult(data_version=dg.DataVersion("2-abc"))
+
+    @dg.asset(partitions_def=SCENES, deps=[parent])
+    def child() -> None: ...
+
+    dg.materialize([parent, child], partition_key=KEY, instance=instance)
+    event = instance.get_latest_materialization_event(child.key)
+    assert event.asset_materialization.tags[get_input_data_version_tag(parent.key)] == noted("2-abc")
 
 
 def test_what_was_delivered_anew_is_stale_until_it_is_made(instance: dg.DagsterInstance) -> None:
