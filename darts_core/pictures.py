@@ -127,10 +127,14 @@ def histogram(counts: np.ndarray) -> str:
 
 
 def data_uri(image: Image.Image) -> str:
-    """`image` as a WebP data URI of at most `BUDGET` bytes; quality gives way first, then size."""
-    for quality in (85, 70, 50, 30, 15):
+    """`image` as a WebP data URI of at most `BUDGET` bytes; quality gives way first, then size.
+
+    What is drawn in few colours is kept exactly where it fits: lossy WebP takes the colour from small marks.
+    """
+    drawn = image.convert("RGB").getcolors(1024) is not None
+    for how in (*([{"lossless": True}] if drawn else []), *({"quality": part} for part in (85, 70, 50, 30, 15))):
         buffer = io.BytesIO()
-        image.save(buffer, "WEBP", quality=quality)
+        image.save(buffer, "WEBP", **how)
         if buffer.tell() * 4 / 3 < BUDGET:
             return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
     return data_uri(image.resize((max(1, image.width // 2), max(1, image.height // 2))))
