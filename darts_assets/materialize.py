@@ -9,7 +9,6 @@ import dagster as dg
 
 from darts_assets.batches import SCENES_A_RUN
 from darts_assets.partitions import MODELS, SCENES
-from darts_core.retention import note_made_from
 from darts_core.store import DamagedProduct, Store, Version, identity
 from darts_core.vectors.schema import Column
 from io_managers.base import Made, Summary, shown, version_of
@@ -81,9 +80,10 @@ def materialize(
         context.log.info(f"{asset} of {partition} is there already: version {version}")
         store.promote(whole)
         return dg.MaterializeResult(metadata={**shown(whole), "cache_hit": True}, data_version=dg.DataVersion(version))
-    note_made_from(store, asset, partition, version, made_from or versions)
     return dg.MaterializeResult(
-        value=Made(version, make(), summarize), metadata={"cache_hit": False}, data_version=dg.DataVersion(version)
+        value=Made(version, make(), summarize, made_from or versions),
+        metadata={"cache_hit": False},
+        data_version=dg.DataVersion(version),
     )
 
 

@@ -134,7 +134,7 @@ class Store(ObjectStore):
                 # to look into each folder would be a listing each, one after the other
                 pointers = {f"{folder}/{key}/{POINTER}": key for key in keys if not key.startswith(".")}
                 found = self.fs.cat(list(pointers), on_error="omit") if pointers else {}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(pointers[path] for path in found)
 

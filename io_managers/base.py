@@ -6,13 +6,14 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from darts_core.errors import DartsError
+from darts_core.retention import note_made_from
 from darts_core.store import Draft, Store, Version
 
 Summary = dict[str, Any]
@@ -40,6 +41,8 @@ class Made:
     value: Any
     summarize: Callable[[Any], Summary]
     """What people should see of the stored product, made from it as it is read back."""
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    """Versions of products and digests of models, by name; what clean-ups keep because of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class ProductIOManager(dg.ConfigurableIOManager):
         started = time.perf_counter()
         with self.store.open().draft(asset, partition, made.version) as draft:
             told = self.write(draft, made.value, contract) or {}
+            note_made_from(draft.store, asset, partition, made.version, made.made_from)
             version = draft.commit(lambda published: made.summarize(self.read(published, contract)))
         seconds = dg.MetadataValue.float(round(time.perf_counter() - started, 2))
         return {**shown(version), **_shown(told), "seconds": seconds}

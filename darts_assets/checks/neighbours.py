@@ -98,7 +98,7 @@ def stability_index(here: Sequence[float] | np.ndarray, there: Sequence[float] |
 
 def _shares(counts: np.ndarray) -> np.ndarray:
     coarse = counts.reshape(BINS, -1).sum(1)
-    shares = np.maximum(coarse / max(coarse.sum(), 1.0), LEAST_SHARE)
+    shares = np.maximum(coarse / (coarse.sum() or 1.0), LEAST_SHARE)
     return shares / shares.sum()
 
 

@@ -26,7 +26,7 @@ from darts_assets.checks.scenes import (
 )
 from darts_assets.definitions import defs
 from darts_core.release.verifying import faults_of_release
-from darts_core.store import Store, Version
+from darts_core.store import Store, Version, identity
 
 KEYS = [f"T08WMA_{year}0801T210019_S2A" for year in (2019, 2020, 2021)]
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -39,7 +39,8 @@ def products(tmp_path: Path) -> Store:
 
 def made(store: Store, asset: str, key: str, **summary: Any) -> Checked:
     """A product of which only the summary matters."""
-    with store.draft(asset, key, "v1") as draft:
+    # what is summarized otherwise is another version: of one version the first manifest stands
+    with store.draft(asset, key, identity(asset, code_version="1", inputs={}, parameters=summary)) as draft:
         (draft.folder / "it").write_text("it")
         version = draft.commit(lambda published: summary)
     return Checked(version, lambda: pytest.fail("the product is not to be read"))

@@ -105,7 +105,7 @@ class TestStac:
 
     @pytest.fixture
     def server(self, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StacServer]:
-        monkeypatch.setattr("darts_core.remote.PAUSE", 0.01)
+        monkeypatch.setattr("darts_core.web.PAUSE", 0.01)
         monkeypatch.setattr("darts_core.catalogue.api.PAUSE", 0.01)
         (tmp_path / "www").mkdir()
         with serving(tmp_path / "www") as started:

@@ -11,7 +11,7 @@ from support.models import write_checkpoint
 from darts_assets.assets.preprocessed import features_to_make, preprocessed
 from darts_assets.partitions import SCENES
 from darts_core.datasets import GROUP, write_zarr
-from darts_core.preprocessing.features import BANDS, DEFAULT_FEATURES, FeatureError
+from darts_core.preprocessing.features import BANDS, DEFAULT_FEATURES
 from darts_core.scenes import find_scenes, read_scene
 from io_managers.base import StoreResource
 from io_managers.zarr import ZarrIOManager
@@ -94,5 +94,5 @@ def test_what_people_name_comes_first(store: StoreResource, tmp_path: Path) -> N
     variables, first = run(store, tmp_path, features=["evi", "NDWI"])
     assert variables == {*BANDS, "evi", "NDWI"}
     assert run(store, tmp_path, features=["NDWI", "evi"])[1]["version"] == first["version"], "the order says nothing"
-    with pytest.raises(FeatureError, match="slope cannot be made, for no dem is configured"):
+    with pytest.raises(dg.Failure, match="slope cannot be made, for no dem is configured"):
         run(store, tmp_path, features=["slope"])
