@@ -26,8 +26,8 @@ def add(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition
 
 
 def season_of(scene_key: str) -> str:
-    """The season (year) that a scene belongs to."""
-    return scene_key.split("_")[-2][:4]
+    """The season (year) that a scene belongs to; of a key that is no scene's, something that is none."""
+    return scene_key.rpartition("_")[0].rpartition("_")[2][:4]
 
 
 def tile_of(scene_key: str) -> str:
