@@ -10,7 +10,7 @@ from typing import Any
 
 _SETTINGS = {
     "MALLOC_ARENA_MAX": (-8, 1),
-    "MALLOC_MMAP_THRESHOLD_": (-3, 8 * 2**20),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 2**24),
     "MALLOC_TRIM_THRESHOLD_": (-1, 2**25),
 }
 """By the variable that overrules it: a parameter of `mallopt` and its value."""

@@ -54,7 +54,7 @@ def with_scene(root: str, options: dict[str, Any], brightest: float = 0.5) -> St
     scene["blue"][290, 100] = brightest
     with store.draft(**SCENE.model_dump()) as draft:
         write_zarr(encode(scene, "preprocessed"), draft.folder / GROUP)
-        draft.commit()
+        draft.commit(lambda published: {"share of valid pixels": 1.0})
     return store
 
 
