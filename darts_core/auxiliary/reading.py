@@ -110,7 +110,8 @@ def read_trends(
 
 
 def _as_bytes(numbers: np.ndarray) -> np.ndarray:
-    return np.floor(np.nan_to_num(numbers) + np.float32(0.5)).astype(np.uint8)
+    rounded = numbers + np.float32(0.5)
+    return np.nan_to_num(rounded, copy=False).astype(np.uint8)
 
 
 def _elevation_band(raster: Raster) -> int:

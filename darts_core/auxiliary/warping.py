@@ -92,8 +92,8 @@ def _block(
 ) -> np.ndarray:
     _, (top, bottom), (left, right) = block_info[None]["array-location"]
     part = slice(top, bottom), slice(left, right)
-    values = np.full((len(bands), bottom - top, right - left), np.nan, np.float32)
-    for frame in frames:
+    values = _warped(frames[0], bands, grid, part, origin)
+    for frame in frames[1:]:
         missing = np.isnan(values)
         if not missing.any():
             break
