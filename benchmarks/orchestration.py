@@ -327,7 +327,7 @@ def _wait_for(url: str) -> None:
 
 
 def _lay_home(postgres: str | None) -> None:
-    config = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    config = yaml.safe_load((ROOT / ("deploy/dagster-postgres.yaml" if postgres else "dagster.yaml")).read_text())
     if postgres:
         config["storage"] = {"postgres": {"postgres_url": postgres}}
     (HOME / "dagster.yaml").write_text(yaml.safe_dump(config))

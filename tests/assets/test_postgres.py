@@ -189,14 +189,14 @@ def test_a_run_fails_where_the_database_stays_away_and_the_next_one_makes_all(
         assert instance.get_materialized_partitions(dg.AssetKey("second")) == {KEY}
 
 
-def test_the_deployments_instance_is_ours_but_for_where_it_stores(
+def test_the_deployments_instance_is_ours_but_for_what_postgresql_is_for(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, deployed = (
         yaml.safe_load((ROOT / file).read_text()) for file in ("dagster.yaml", "deploy/dagster-postgres.yaml")
     )
     assert {name: deployed[name] for name in ours} == ours
-    assert set(deployed) - set(ours) == {"storage", "retention"}
+    assert set(deployed) - set(ours) == {"storage", "retention", "backfills"}
     shutil.copyfile(ROOT / "deploy/dagster-postgres.yaml", tmp_path / "dagster.yaml")
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres_url)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
