@@ -1,6 +1,6 @@
 """Kills at random: workers, runs, the daemon and its code server, each time while the demo's scenes are processed.
 
-    make demo && python benchmarks/recovery.py [--kills 100] [--home .darts] [--seed 1]
+    make demo && python benchmarks/recovery.py [--kills 10] [--home .darts] [--seed 1]
 
 A home of its own takes scenes and models from that of the demo; super-resolution and segmentation run in processes of
 their own. Before each kill the products are removed and the scenes queued; the daemon is started again where it was
@@ -45,7 +45,7 @@ PATIENCE = 900.0
 def main() -> None:
     """Kill, wait, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--home", type=Path, default=Path(".darts"), help="in which the demo ran")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -71,6 +71,8 @@ def _lay_home(home: Path, demo: Path) -> None:
     checkpoints.mkdir()
     for model in products.partitions("segmentation_model"):
         shutil.copy(products.current("segmentation_model", model).path(f"{model}.pt"), checkpoints)
+    if not products.partitions("super_resolution_model"):
+        raise SystemExit(f"There are no models in {demo}; run make demo first, or name its home with --home")
     (upscaler,) = products.partitions("super_resolution_model")
     lines = {
         "scenes": world / "scenes",
