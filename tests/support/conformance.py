@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from darts_core.retention import MADE_FROM
 from darts_core.store import DamagedProduct, Store, Version
 from io_managers.base import Made, ProductIOManager, StoreResource, version_of
 
@@ -156,7 +157,7 @@ class IOManagerConformance:
         mended = self.current(store)
         mended.verify()
         self.assert_same(self.read(store), 2)
-        assert set(store.sizes(mended.path())) == {*mended.manifest.objects, "manifest.json"}, "and nothing else"
+        assert set(store.sizes(mended.path())) == {*mended.manifest.objects, "manifest.json", MADE_FROM}, "no more"
 
     def test_two_writers_of_one_version_leave_it_whole(self, store: Store) -> None:
         """And the same: the one that was not disturbed shows that the same value gives the same bytes."""
