@@ -14,6 +14,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -168,7 +169,7 @@ class Store(ObjectStore):
         try:
             yield own
         finally:
-            shutil.rmtree(own, ignore_errors=True)
+            _remove(own)
 
     def read_json(self, path: str) -> Any:
         """A JSON document of the store; None where there is none.
@@ -181,6 +182,15 @@ class Store(ObjectStore):
             return None if content is None else json.loads(content)
         except (ValueError, RecursionError) as error:
             raise DamagedProduct(f"{path} is not valid JSON: {error}. Materialize this partition again") from error
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which threads of a step that failed may still write for a moment."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def _remove_dead_staging(parent: Path) -> None:
