@@ -132,7 +132,8 @@ def data_uri(image: Image.Image) -> str:
     What is drawn in few colours is kept exactly where it fits: lossy WebP takes the colour from small marks.
     """
     drawn = image.convert("RGB").getcolors(1024) is not None
-    for how in (*([{"lossless": True}] if drawn else []), *({"quality": part} for part in (85, 70, 50, 30, 15))):
+    ways: list[dict[str, int]] = [{"lossless": 1}] if drawn else []
+    for how in (*ways, *({"quality": part} for part in (85, 70, 50, 30, 15))):
         buffer = io.BytesIO()
         image.save(buffer, "WEBP", **how)
         if buffer.tell() * 4 / 3 < BUDGET:
