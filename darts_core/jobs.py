@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -57,10 +59,16 @@ def job_name(job: Job) -> str:
 
 def predict_job(job: Job, place: Placement, watch: Watch) -> None:
     """Do, as one rank, what is its own of a job and not published yet."""
-    if isinstance(job, SegmentJob):
-        segmentation.predict_job(job, place, watch)
-    else:
-        superresolution.predict_job(job, place, watch)
+    from darts_core.inference.device import resolve_device
+    from darts_core.inference.ranks import predict_ranks
+
+    with ExitStack() as drafts:
+        own = (
+            partial(segmentation.portions, job, drafts)
+            if isinstance(job, SegmentJob)
+            else partial(superresolution.portions, job, drafts)
+        )
+        predict_ranks(place, resolve_device(job.device), own, watch)
 
 
 def is_made(job: Job) -> bool:

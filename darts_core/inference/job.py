@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from darts_core.errors import DartsError
-from darts_core.store import MissingProduct, Store, Version
+from darts_core.store import Draft, MissingProduct, Store, Version
 
 
 class JobError(DartsError):
@@ -47,6 +47,11 @@ class ProductVersion(Frozen):
     asset: str
     partition: str
     version: str
+
+    @classmethod
+    def of(cls, draft: Draft) -> ProductVersion:
+        """That which a draft is to become."""
+        return cls(asset=draft.asset, partition=draft.partition, version=draft.version)
 
     def committed(self, store: Store) -> Version:
         """It, in a store, checked to be whole.

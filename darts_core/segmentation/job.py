@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from darts_core.inference.feed import Observe
     from darts_core.inference.geotiff import RasterStream
-    from darts_core.inference.ranks import Placement, Portion, Watch
+    from darts_core.inference.ranks import Portion
     from darts_core.windows import Progress
 
 SUFFIX = ".tif"
@@ -79,7 +79,7 @@ def segment_job(
     task = SegmentTask(
         preprocessed=preprocessed,
         super_resolved=super_resolved,
-        probabilities=ProductVersion(asset=draft.asset, partition=draft.partition, version=draft.version),
+        probabilities=ProductVersion.of(draft),
         models=tuple(model.name for model in wanted),
     )
     known = {name: getattr(parameters, name) for name in SegmentParameters.model_fields}
@@ -93,22 +93,14 @@ def segment_job(
     )
 
 
-def predict_job(job: SegmentJob, place: Placement, watch: Watch) -> None:
-    """Make, as one rank, those rasters that are its own and are not published yet."""
-    from darts_core.inference.device import resolve_device
-    from darts_core.inference.ranks import predict_ranks
-
-    with ExitStack() as drafts:
-        predict_ranks(place, resolve_device(job.device), partial(_portions, job, drafts), watch)
-
-
-def _portions(job: SegmentJob, drafts: ExitStack, device: torch.device, rank: int) -> list[Portion]:
+def portions(job: SegmentJob, drafts: ExitStack, device: torch.device, rank: int) -> list[Portion]:
+    """Those rasters that are a rank's own and are not published yet."""
     from darts_core.inference.ranks import Portion
     from darts_core.segmentation.segmenter import Segmenter
 
     store = job.store.open()
     segmenters: dict[str, Segmenter] = {}
-    portions = []
+    made = []
     for model, task in job.rasters(rank, job.ranks):
         draft = drafts.enter_context(store.draft(**task.probabilities.model_dump()))
         if raster_name(model.name) in draft.published():
@@ -120,8 +112,8 @@ def _portions(job: SegmentJob, drafts: ExitStack, device: torch.device, rank: in
         scene, super_resolved = _open(store, task)
         stream = segmenters[model.name].stream(scene, super_resolved, job.parameters)
         step = partial(_write, stream, draft, raster_name(model.name))
-        portions.append(Portion(f"{draft.partition} by {model.name}", _tiles(stream), 0, step))
-    return portions
+        made.append(Portion(f"{draft.partition} by {model.name}", _tiles(stream), 0, step))
+    return made
 
 
 def _open(store: Store, task: SegmentTask) -> tuple[xr.Dataset, xr.Dataset]:

@@ -16,7 +16,7 @@ from darts_core.superresolution.parameters import SuperResolveParameters
 if TYPE_CHECKING:
     import torch
 
-    from darts_core.inference.ranks import Placement, Portion, Watch
+    from darts_core.inference.ranks import Portion
     from darts_core.superresolution.patches import PatchWork
 
 
@@ -55,12 +55,7 @@ def patch_job(
     """The job that fills one draft with the patches of one scene; `digest` is that of the upscaler's file."""
     return SuperResolveJob(
         store=StoreAddress.of(draft.store),
-        tasks=(
-            PatchTask(
-                scene=scene,
-                patches=ProductVersion(asset=draft.asset, partition=draft.partition, version=draft.version),
-            ),
-        ),
+        tasks=(PatchTask(scene=scene, patches=ProductVersion.of(draft)),),
         upscaler=upscaler,
         digest=digest,
         parameters=SuperResolveParameters(**parameters.model_dump()),
@@ -69,17 +64,11 @@ def patch_job(
     )
 
 
-def predict_job(job: SuperResolveJob, place: Placement, watch: Watch) -> None:
-    """Predict, as one rank, those shards of every scene that it owns and that are not published yet."""
-    from darts_core.inference.device import resolve_device
-    from darts_core.inference.ranks import predict_ranks
+def portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, rank: int) -> list[Portion]:
+    """What a rank predicts of each scene: the shards that it owns and that are not published yet.
 
-    with ExitStack() as drafts:
-        predict_ranks(place, resolve_device(job.device), partial(_portions, job, drafts), watch)
-
-
-def _portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, rank: int) -> list[Portion]:
-    """What a rank predicts of each scene; the first rank also writes the index of the shards."""
+    The first rank also writes the index of the shards.
+    """
     from darts_core.datasets import open_product
     from darts_core.superresolution.patches import is_needed, plan_patches, super_resolve_patches
     from darts_core.superresolution.upscalers import load_upscaler
@@ -89,16 +78,16 @@ def _portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, ran
     if job.digest is not None and Path(job.upscaler).is_absolute():
         source = find_model(store, "super_resolution_model", job.upscaler, job.digest)
     upscaler = load_upscaler(source, device=str(device))
-    portions = []
+    made = []
     for task in job.tasks:
         scene = open_product(task.scene.committed(store), task.scene.asset)
         draft = drafts.enter_context(store.draft(**task.patches.model_dump()))
         if is_needed(scene, job.parameters):
             work = plan_patches(scene, upscaler, job.parameters, job.shard_bytes)
-            portions.append(_portion(work, draft, device, rank, job.ranks))
+            made.append(_portion(work, draft, device, rank, job.ranks))
         elif rank == 0:
             super_resolve_patches(scene, upscaler, job.parameters, draft.folder, draft.publish)
-    return portions
+    return made
 
 
 def _portion(work: PatchWork, draft: Draft, device: torch.device, rank: int, ranks: int) -> Portion:

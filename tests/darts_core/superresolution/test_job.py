@@ -9,6 +9,7 @@ from darts_core.contracts import encode
 from darts_core.datasets import GROUP, open_product, write_zarr
 from darts_core.inference.ranks import Placement
 from darts_core.inference.shards import ShardSet
+from darts_core.jobs import predict_job
 from darts_core.store import PARTS, DamagedProduct, MissingProduct, Store
 from darts_core.superresolution import load_upscaler, super_resolve_patches
 from darts_core.superresolution.job import (
@@ -17,7 +18,6 @@ from darts_core.superresolution.job import (
     ProductVersion,
     StoreAddress,
     SuperResolveJob,
-    predict_job,
     require_whole,
 )
 from darts_core.superresolution.parameters import SuperResolveParameters
