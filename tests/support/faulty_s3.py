@@ -92,7 +92,7 @@ class FaultyS3:
 def faulty(upstream: str, **settings: float) -> Iterator[FaultyS3]:
     """A proxy in front of the server `upstream`, on a port of its own, for as long as this context lasts."""
     proxy = FaultyS3(upstream, **settings)  # type: ignore[arg-type]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
     server.daemon_threads = True
     proxy.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -105,78 +105,78 @@ def faulty(upstream: str, **settings: float) -> Iterator[FaultyS3]:
         thread.join()
 
 
-def _handler(proxy: FaultyS3) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    """Relays one request to the server behind, with the fault that is due."""
 
-        def _relay(self) -> None:
-            fault = proxy.next_fault(self.command, self.path)
-            size = int(self.headers.get("Content-Length") or 0)
-            body = self.rfile.read(size // 2 if fault == "cut request" else size)
-            time.sleep(proxy.latency)
-            if fault in ("reset", "cut request"):
-                self._reset()
-            elif fault in _BUSY:
-                self._busy(fault)
-            else:
-                self._answer(fault, *self._ask(body))
+    proxy: FaultyS3
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
-        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _relay
+    def _relay(self) -> None:
+        fault = self.proxy.next_fault(self.command, self.path)
+        size = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(size // 2 if fault == "cut request" else size)
+        time.sleep(self.proxy.latency)
+        if fault in ("reset", "cut request"):
+            self._reset()
+        elif fault in _BUSY:
+            self._busy(fault)
+        else:
+            self._answer(fault, *self._ask(body))
 
-        def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-            connection = http.client.HTTPConnection(urlsplit(proxy.upstream).netloc, timeout=60)
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
-            connection.request(self.command, self.path, body, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-            connection.close()
-            if "list-type=2" in self.path:
-                content = proxy.listed(content)
-            return answer.status, answer.getheaders(), content
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _relay
 
-        def _answer(self, fault: Kind | None, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
-            if fault == "lost answer":
-                self._reset()
-                return
-            if fault == "slow":
-                time.sleep(proxy.delay)
-            proxy.sent += len(content)
-            # whoever asked has given up waiting
-            with suppress(BrokenPipeError, ConnectionResetError):
-                self.send_response(status)
-                for name, value in headers:
-                    if name.lower() not in _HOP and (name.lower() != "content-length" or self.command == "HEAD"):
-                        self.send_header(name, value)
-                if self.command != "HEAD":
-                    self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content[: len(content) // 2] if fault == "cut answer" else content)
-                if fault == "cut answer":
-                    self.wfile.flush()
-                    self._reset()
+    def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection(urlsplit(self.proxy.upstream).netloc, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        if "list-type=2" in self.path:
+            content = self.proxy.listed(content)
+        return answer.status, answer.getheaders(), content
 
-        def _busy(self, fault: str) -> None:
-            code, message = _BUSY[fault]
-            content = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-            self.send_response(int(fault))
-            self.send_header("Content-Type", "application/xml")
-            self.send_header("Content-Length", str(len(content)))
+    def _answer(self, fault: Kind | None, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        if fault == "lost answer":
+            self._reset()
+            return
+        if fault == "slow":
+            time.sleep(self.proxy.delay)
+        self.proxy.sent += len(content)
+        # whoever asked has given up waiting
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.send_response(status)
+            for name, value in headers:
+                if name.lower() not in _HOP and (name.lower() != "content-length" or self.command == "HEAD"):
+                    self.send_header(name, value)
+            if self.command != "HEAD":
+                self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(content)
+                self.wfile.write(content[: len(content) // 2] if fault == "cut answer" else content)
+            if fault == "cut answer":
+                self.wfile.flush()
+                self._reset()
 
-        def _reset(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
+    def _busy(self, fault: str) -> None:
+        code, message = _BUSY[fault]
+        content = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+        self.send_response(int(fault))
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
-        def finish(self) -> None:
-            with suppress(OSError, ValueError):
-                super().finish()
+    def _reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
 
-        def log_message(self, *arguments: object) -> None:
-            pass
+    def finish(self) -> None:
+        with suppress(OSError, ValueError):
+            super().finish()
 
-    return Handler
+    def log_message(self, *arguments: object) -> None:
+        pass
