@@ -29,6 +29,9 @@ NAMES = ("a", "b", "c")
 class Watched:
     total, done = 0, 0
 
+    def begun(self, scene):
+        pass
+
     def planned(self, device, total):
         self.total = total
 
@@ -83,9 +86,14 @@ def test_every_raster_has_one_rank_and_neighbours_go_by_model(store, models, ran
     other = job.tasks[0].model_copy(update={"models": ("a", "c")})
     job = job.model_copy(update={"tasks": (job.tasks[0], other)})
     shares = [job.rasters(rank, ranks) for rank in range(ranks)]
-    together = [pair for share in shares for pair in share]
-    assert [model.name for model, _ in together] == ["a", "a", "b", "c", "c"]
+    together = [(model.name, job.tasks.index(task)) for share in shares for model, task in share]
+    assert sorted(together) == [("a", 0), ("a", 1), ("b", 0), ("c", 0), ("c", 1)]
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    for share in shares:
+        of_scenes = [job.tasks.index(task) for _, task in share]
+        assert of_scenes == sorted(of_scenes), "a scene that comes first is finished first"
+    loads = sum(len({model.name for model, _ in share}) for share in shares)
+    assert loads <= len(NAMES) + ranks - 1
 
 
 def test_a_rank_makes_the_bytes_of_the_step_alone_and_nothing_twice(store, models):

@@ -30,7 +30,10 @@ class Watched:
     """Keeps what it is told."""
 
     def __init__(self):
-        self.windows, self.steps, self.stages, self.done = None, [], [], False
+        self.windows, self.scenes, self.steps, self.stages, self.done = None, [], [], [], False
+
+    def begun(self, scene):
+        self.scenes.append(scene)
 
     def planned(self, device, total):
         self.windows = total
