@@ -1,6 +1,6 @@
 """Scenes of one run that are predicted elsewhere: one job for all of them, and each made, marked or red by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +13,7 @@ from darts_assets.batches import batch_tags
 from darts_assets.partitions import SCENES
 from darts_core.contracts import encode
 from darts_core.datasets import GROUP, write_zarr
-from darts_core.store import Store
+from darts_core.store import Draft, Store
 from io_managers.base import StoreResource
 from io_managers.shards import ShardsIOManager
 from io_managers.zarr import ZarrIOManager
@@ -22,21 +22,23 @@ from resources.launchers.backend import Request
 from resources.launchers.local import LocalBackend
 from resources.models import ModelStore
 
-A, B, C = KEYS[:3]
+A, B, C, D = KEYS[:4]
 
 
 def with_scenes(root: Path) -> Store:
-    """A store that holds three preprocessed scenes."""
+    """A store that holds four preprocessed scenes."""
     store = Store(str(root))
-    for number, key in enumerate((A, B, C)):
+    for number, key in enumerate((A, B, C, D)):
         with store.draft("preprocessed", key, "v1") as draft:
             write_zarr(encode(preprocessed_dataset(number, (60, 50)), "preprocessed"), draft.folder / GROUP)
             draft.commit()
     return store
 
 
-def batch(instance: dg.DagsterInstance, store: Store, accelerator: Accelerator) -> dg.ExecuteInProcessResult:
-    """Super-resolve all three in one run."""
+def batch(
+    instance: dg.DagsterInstance, store: Store, accelerator: Accelerator, keys: Sequence[str]
+) -> dg.ExecuteInProcessResult:
+    """Super-resolve scenes in one run."""
 
     @dg.asset(partitions_def=SCENES, io_manager_key="zarr", metadata={"contract": "preprocessed"})
     def preprocessed() -> None: ...
@@ -55,17 +57,18 @@ def batch(instance: dg.DagsterInstance, store: Store, accelerator: Accelerator) 
     )
     job = definitions.resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
-        instance=instance, asset_selection=[sr_patches.key], tags=batch_tags([A, B, C]), raise_on_error=False
+        instance=instance, asset_selection=[sr_patches.key], tags=batch_tags(keys), raise_on_error=False
     )
 
 
+EMBEDDED = Accelerator(device="cpu")
 LOCAL = Accelerator(device="cpu", launcher=Launcher.LOCAL, ranks=2)
 
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:
-        instance.add_dynamic_partitions("scene", [A, B, C])
+        instance.add_dynamic_partitions("scene", [A, B, C, D])
         yield instance
 
 
@@ -83,29 +86,31 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return jobs
 
 
-def test_one_job_makes_the_bytes_that_each_alone_has_and_a_second_run_launches_none(
+def test_one_job_makes_what_is_missing_to_the_bytes_that_each_alone_has(
     instance: dg.DagsterInstance, launched: list[list[str]], tmp_path: Path
 ) -> None:
     together, alone = with_scenes(tmp_path / "together"), with_scenes(tmp_path / "alone")
-    assert batch(instance, together, LOCAL).success
-    assert launched == [[A, B, C]]
-    assert instance.get_materialized_partitions(sr_patches.key) == {A, B, C}
-    assert batch(instance, alone, Accelerator(device="cpu")).success
-    for key in (A, B, C):
+    assert batch(instance, together, EMBEDDED, [A]).success
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(Draft, "commit")
+        assert not batch(instance, together, EMBEDDED, [B]).success, "it is published, and not committed"
+    for _ in range(2):
+        assert batch(instance, together, LOCAL, [A, B, C, D]).success
+        assert launched == [[C, D]]
+    assert instance.get_materialized_partitions(sr_patches.key) == {A, B, C, D}
+    assert batch(instance, alone, EMBEDDED, [A, B, C, D]).success
+    for key in (A, B, C, D):
         one, other = (store.current("sr_patches", key).manifest.objects for store in (together, alone))
         assert one == other
-    assert batch(instance, together, LOCAL).success
-    assert len(launched) == 1
 
 
 def test_a_scene_that_ranks_fail_at_is_red_alone_with_their_words(
     instance: dg.DagsterInstance, launched: list[list[str]], tmp_path: Path
 ) -> None:
     store = with_scenes(tmp_path / "store")
-    chunk = next(Path(store.current("preprocessed", B).path(GROUP), "red", "c").rglob("0"))
-    damaged = next(path for path in chunk.parent.rglob("*") if path.is_file())
-    damaged.write_bytes(b"\0" * damaged.stat().st_size)
-    result = batch(instance, store, LOCAL)
+    chunk = Path(store.current("preprocessed", B).path(GROUP), "red", "c", "0", "0")
+    chunk.write_bytes(bytes(chunk.stat().st_size))
+    result = batch(instance, store, LOCAL, [A, B, C])
     said = failure(result)
     assert "1 of 3 scenes failed" in said, said
     assert f"{B}: sr_patches: Rank " in said

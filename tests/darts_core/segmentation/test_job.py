@@ -12,7 +12,7 @@ from darts_core.datasets import GROUP, open_product, write_zarr
 from darts_core.inference.geotiff import blocks_of, write_cog
 from darts_core.inference.job import JobError, ProductVersion
 from darts_core.inference.ranks import Placement
-from darts_core.jobs import is_made, job_name, predict_job, read_job
+from darts_core.jobs import is_made, job_name, joined, predict_job, read_job
 from darts_core.segmentation import Segmenter
 from darts_core.segmentation.finding import checkpoint_digest
 from darts_core.segmentation.job import SegmentModel, require_rasters, segment_job
@@ -75,16 +75,15 @@ def models(tmp_path):
     return found
 
 
-def job_of(store, models, ranks=1):
+def job_of(store, models, **how):
     with probabilities(store) as draft:
-        return segment_job(draft, SCENE, FINE, models, PARAMETERS, device="cpu", ranks=ranks)
+        return segment_job(draft, SCENE, FINE, models, PARAMETERS, **{"device": "cpu", "ranks": 1, **how})
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
 def test_every_raster_has_one_rank_and_neighbours_go_by_model(store, models, ranks):
     job = job_of(store, models)
-    other = job.tasks[0].model_copy(update={"models": ("a", "c")})
-    job = job.model_copy(update={"tasks": (job.tasks[0], other)})
+    job = joined(job, [job_of(store, models, lacking=["a", "c"])])
     shares = [job.rasters(rank, ranks) for rank in range(ranks)]
     together = [(model.name, job.tasks.index(task)) for share in shares for model, task in share]
     assert sorted(together) == [("a", 0), ("a", 1), ("b", 0), ("c", 0), ("c", 1)]

@@ -19,8 +19,8 @@ from resources.launchers.launch import Launches
 from resources.reports import RankFailure
 
 MODEL = SegmentModel(name="m", path="/m.pt", digest="0")
-Step = str | dict[str, Any]
-"""A partition whose product is published, or how the job ends."""
+Step = str | dict[str, Any] | Exception
+"""A partition whose product is published, what is raised meanwhile, or how the job ends."""
 WELL: Step = {"status": 0}
 
 
@@ -48,6 +48,8 @@ class Played:
 
     def state(self) -> State:
         step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
         if isinstance(step, str):
             publish(self.store, step)
             return State(running=True)
@@ -239,6 +241,13 @@ def test_a_store_that_does_not_answer_for_a_while_costs_no_job(
         dg.materialize([probabilities], instance=instance)
     assert played.started == ["AB"]
     assert played.jobs[0].ended == 0
+
+
+def test_a_scene_that_is_given_up_ends_the_job_and_the_next_has_another(stage: Callable[..., Stage]) -> None:
+    played = stage(["A", JobError("it took too long")], ["C", WELL])
+    assert run(played) == {**MADE, "B": "it took too long"}
+    assert played.started == ["ABC", "C"]
+    assert [job.ended for job in played.jobs] == [1, 0]
 
 
 def test_a_run_that_is_ended_ends_the_job(stage: Callable[..., Stage]) -> None:
