@@ -40,7 +40,7 @@ class ByJob:
         """
         told: Summary = {}
         if self.job is not None:
-            told = launches.make(context, self.job(draft), self.accelerator.backend(), later)
+            told = launches.make(context, self.job(draft), self.accelerator.backend, later)
         self.finish(draft)
         return told
 

@@ -115,6 +115,10 @@ class Portion:
     predict: Predict
 
 
+NOTHING = Portion(0, 0, lambda *, progress, observe: None)
+"""Of a scene of which a rank has no window."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A scene that is yet to be opened."""
@@ -123,8 +127,8 @@ class Turn:
     """Its partition."""
     title: str
     """What errors call it."""
-    open: Callable[[], AbstractContextManager[Portion | None]]
-    """Plans it, to be predicted while it is open; None where this rank has no window to predict."""
+    open: Callable[[], AbstractContextManager[Portion]]
+    """Plans it, to be predicted while it is open."""
 
 
 class Watch(Protocol):
@@ -187,13 +191,11 @@ class RankPrediction(LightningModule):
         try:
             with turn.open() as portion:
                 self._opened += 1
-                if portion is not None:
-                    self._windows += portion.windows
-                    self._done += portion.before
-                    self._before += portion.before
+                self._windows += portion.windows
+                self._done += portion.before
+                self._before += portion.before
                 self._tell()
-                if portion is not None:
-                    portion.predict(progress=progress, observe=self._watch.observe)
+                portion.predict(progress=progress, observe=self._watch.observe)
         except Exception as error:
             error.add_note(f"in {turn.title}{of_all}")
             raise

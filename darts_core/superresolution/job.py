@@ -95,8 +95,9 @@ def turns(job: SuperResolveJob, device: torch.device, rank: int) -> list[Turn]:
 @contextmanager
 def _opened(
     job: SuperResolveJob, task: PatchTask, upscaler: Upscaler, device: torch.device, rank: int
-) -> Iterator[Portion | None]:
+) -> Iterator[Portion]:
     from darts_core.datasets import open_product
+    from darts_core.inference.ranks import NOTHING
     from darts_core.superresolution.patches import is_needed, plan_patches, super_resolve_patches
 
     store = job.store.open()
@@ -108,7 +109,7 @@ def _opened(
             return
         if rank == 0:
             super_resolve_patches(scene, upscaler, job.parameters, draft.folder, draft.publish)
-        yield None
+        yield NOTHING
 
 
 def _portion(work: PatchWork, draft: Draft, device: torch.device, rank: int, ranks: int) -> Portion:

@@ -25,7 +25,7 @@ def launch(
         rank: what a rank runs.
     """
     with Launches(rank) as launches:
-        return launches.make(context, job, backend)
+        return launches.make(context, job, lambda: backend)
 
 
 class Launches:
@@ -58,7 +58,7 @@ class Launches:
         self,
         context: dg.AssetExecutionContext,
         job: Job,
-        backend: Backend,
+        backend: Callable[[], Backend],
         later: Callable[[], Iterable[Job]] = tuple,
     ) -> dict[str, Any]:
         """See to it that a job is done: by one that goes on, by one that an earlier run lost, or by a new one.
@@ -68,7 +68,8 @@ class Launches:
 
         Args:
             context: of the run; progress appears in its log, what the ranks print in its output.
-            later: jobs of what is due later, asked for when a job is started, which then does them too.
+            backend: where jobs run; asked for when one is to be started.
+            later: jobs of what is due later; asked for then, too, and done with it.
 
         Returns:
             How it went, for the run's metadata; nothing where all was made already.
@@ -105,7 +106,7 @@ class Launches:
         self,
         context: dg.AssetExecutionContext,
         job: Job,
-        backend: Backend,
+        backend: Callable[[], Backend],
         later: Callable[[], Iterable[Job]],
         lost: bool,
     ) -> Underway:
@@ -113,8 +114,8 @@ class Launches:
         if self._going is not None and set(job.products) <= set(self._going.job.products):
             return self._going
         self._outwait()
-        request = Request(job, self._rank)
-        found = _lost(backend, request) if lost else None
+        there, request = backend(), Request(job, self._rank)
+        found = _lost(there, request) if lost else None
         if found is not None:
             request, launched = found
             context.log.info(f"{launched} of an earlier run is at work on this; it is watched, and none is started")
@@ -122,8 +123,8 @@ class Launches:
             launched = None
             others = [one for one in later() if not any(made.partition in self._failed for made in one.products)]
             request = Request(joined(job, others), self._rank)
-            backend.check(request)
-        self._going = Underway(context, backend, request, launched)
+            there.check(request)
+        self._going = Underway(context, there, request, launched)
         self._untaken = set(request.job.products)
         return self._going
 

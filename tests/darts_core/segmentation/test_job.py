@@ -121,6 +121,10 @@ def test_a_rank_makes_the_bytes_of_the_step_alone_and_nothing_twice(store, model
             made = Path(store.path("segmentation_probabilities", "T1", "p1", f"{model.name}.tif"))
             assert made.read_bytes() == alone.read_bytes(), model.name
             alone.unlink()
+        draft.commit()
+    watch = Watched()
+    predict_job(job, ALONE, watch)
+    assert watch.total == 0, "a job that starts again leaves alone what is committed"
 
 
 def test_a_model_that_lies_elsewhere_is_found_in_the_store_by_its_digest(store, models, tmp_path):

@@ -148,7 +148,7 @@ def run(stage: Stage, scenes: str = "ABC", then: Callable[[str], None] = lambda 
             for number, scene in enumerate(scenes):
                 after = [job_of(stage.store, one) for one in scenes[number + 1 :]]
                 try:
-                    launches.make(context, job_of(stage.store, scene), stage, lambda after=after: after)
+                    launches.make(context, job_of(stage.store, scene), lambda: stage, lambda after=after: after)
                 except JobError as error:
                     went[scene] = str(error).splitlines()[0]
                 else:
@@ -232,9 +232,9 @@ def test_a_store_that_does_not_answer_for_a_while_costs_no_job(
         jobs = [job_of(played.store, scene) for scene in "AB"]
         with Launches() as launches:
             with pytest.raises(StoreUnavailable):
-                launches.make(context, jobs[0], played, lambda: jobs[1:])
+                launches.make(context, jobs[0], lambda: played, lambda: jobs[1:])
             for job in jobs:
-                launches.make(context, job, played)
+                launches.make(context, job, lambda: played)
         return dg.MaterializeResult()
 
     with dg.DagsterInstance.ephemeral() as instance:
