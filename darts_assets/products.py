@@ -12,7 +12,7 @@ import dagster as dg
 
 from darts_assets.batches import BlockedError, begun, not_built_upon, one_by_one
 from darts_assets.checks.check import Check, Checked
-from darts_assets.faults import Patience, at_most
+from darts_assets.faults import Patience, at_most, interrupts_kept
 from darts_assets.partitions import SCENES
 from darts_assets.recording import MadeOne
 from darts_assets.together import ByJob, jobs_after
@@ -45,7 +45,7 @@ def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], d
         @wraps(make)
         def compute(context: dg.AssetExecutionContext, **given: Any) -> Iterator[dg.Output | dg.MaterializeResult]:
             begun(context)
-            with explained(), Launches() as launches:
+            with explained(), interrupts_kept(), Launches() as launches:
                 how = partial(_patiently_made, Patience(), make=make, given=given, checks=checks, about=about)
                 one = partial(how, launches=launches)
                 if context.has_partition_key:
