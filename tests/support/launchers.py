@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from darts_core.superresolution.job import SuperResolveJob, patch_job, require_w
 from darts_core.superresolution.parameters import SuperResolveParameters
 from resources.accelerator import Accelerator
 from resources.exchange import FOLDER
+from resources.launchers import launch as launching
 from resources.launchers.launch import launch
+from resources.launchers.underway import Underway
 from support.datasets import preprocessed_dataset
 
 PARAMETERS = SuperResolveParameters(window=64)
@@ -147,6 +150,13 @@ def end_runs() -> None:
 _RUNS: list[subprocess.Popen[str]] = []
 
 
+def _then(stop: Callable[[], None], start: Callable[..., Any], *how: Any) -> Any:
+    """What `start` returns; as soon as it does, the stubborn may end."""
+    going = start(*how)
+    stop()
+    return going
+
+
 class LauncherConformance:
     """Inherited by the tests of each backend, which say how it is reached and what it refuses."""
 
@@ -243,9 +253,9 @@ class LauncherConformance:
         if self.goes_on:
             time.sleep(3)
             assert all(map(alive, pids))
-            # now the ranks end, one by one
-            Path(stubborn[1], "stop").touch()
-            _, said = materialized(job, accelerator, stubborn)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(launching, "Underway", partial(_then, Path(stubborn[1], "stop").touch, Underway))
+                _, said = materialized(job, accelerator, stubborn)
             assert "of an earlier run is at work on this; it is watched, and none is started" in said
             assert self.pids(stubborn) == pids, "no second job was started"
         wait_until(lambda: not any(map(alive, pids)), WITHIN)
