@@ -64,8 +64,9 @@ def prepare_home(settings: Settings) -> None:
             f"{settings.home} cannot be the home: {error}. Expected a folder that can be written to; name another "
             "with --home or DARTS_HOME"
         ) from error
-    # events of scenes for which there is nothing to do are written together
+    # events of scenes for which there is nothing to do are written together, and a run is queued with one for its range
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(AT_ONCE))
+    os.environ.setdefault("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "true")
     target = settings.dagster_home / "dagster.yaml"
     if not target.exists():
         shutil.copyfile(Path(__file__).parents[1] / "dagster.yaml", target)
