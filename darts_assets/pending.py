@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import dagster as dg
@@ -43,7 +43,7 @@ def pending(instance: DagsterInstance) -> Iterator[Pending]:
     yield from _in_backfills(instance)
 
 
-def _scenes(run: DagsterRun, registered: list[str], place: dict[str, int]) -> set[str]:
+def _scenes(run: DagsterRun, registered: Sequence[str], place: dict[str, int]) -> set[str]:
     """What a run makes; a range is of the order of registration."""
     first, last = (run.tags.get(tag) for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
     if named := named_in(run.tags):
