@@ -31,6 +31,11 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 
 AT_ONCE = 500
 """Events that are written together at most."""
+ENVIRONMENT = {
+    "DAGSTER_EVENT_BATCH_SIZE": str(AT_ONCE),
+    "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "true",
+}
+"""Of every process that queues or executes runs: events are written together, and a queued run has one an asset."""
 
 
 @dataclass(frozen=True, slots=True)

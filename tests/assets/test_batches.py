@@ -16,6 +16,7 @@ from darts_assets import faults
 from darts_assets.batches import batch_tags
 from darts_assets.partitions import SCENES
 from darts_assets.products import SECONDS_TAG
+from darts_assets.recording import ENVIRONMENT
 from darts_core.errors import DartsError
 from darts_core.store import Store
 
@@ -29,7 +30,7 @@ TOGETHER = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with dg.instance_for_test() as instance, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(TOGETHER, "true")  # as in a home that we lay
+        patch.setenv(TOGETHER, ENVIRONMENT[TOGETHER])
         yield Bench(Store(str(tmp_path / "store")), instance)
 
 
