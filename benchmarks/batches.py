@@ -3,8 +3,9 @@
 Overhead: an asset that has nothing to do for any of 1,000 partitions, in one run, made by our decorator and by Dagster
 alone (which marks the range when all is made, or nothing); everything but the work, queueing and planning included.
 Sharing: eight small scenes from delivery to polygons in one run, against eight runs in a process each.
+Launched: four of them by the launcher `local`, in one run, against a run for each in one process.
 
-    python benchmarks/batches.py [--postgres postgresql://user@host:port/database]
+    python benchmarks/batches.py [--postgres postgresql://user@host:port/database | --launched]
 """
 
 import argparse
@@ -27,6 +28,7 @@ from io_managers.files import FileIOManager
 
 PARTITIONS = 1_000
 SCENES_SHARED = 8
+SCENES_LAUNCHED = 4
 RANGE = "dagster/asset_partition_range"
 ABOUT = {"partitions_def": SCENES, "code_version": "1", "backfill_policy": dg.BackfillPolicy.single_run()}
 
@@ -105,8 +107,9 @@ REGISTER = """
 def sharing() -> None:
     """CPU seconds of eight scenes, children included."""
     with tempfile.TemporaryDirectory() as apart, tempfile.TemporaryDirectory() as together:
-        keys = _python(apart, REGISTER).split()
-        _python(together, REGISTER)
+        register = REGISTER.format(scenes=SCENES_SHARED)
+        keys = _python(apart, register).split()
+        _python(together, register)
         alone = [f"    assert not run_job(instance, 'process_scene', {key!r}).error\n" for key in keys]
         batch = f"    assert not any(outcome.error for outcome in run_batch(instance, {keys!r}))\n"
         one = _cpu(lambda: [_python(apart, body) for body in alone])
@@ -114,10 +117,25 @@ def sharing() -> None:
     print(f"{len(keys)} scenes: {one:.1f} CPU s in runs of their own, {all_:.1f} in one run ({all_ / one:.2f})")
 
 
-def _python(home: str, body: str) -> str:
+def launched() -> None:
+    """CPU and wall seconds of four scenes, those of the jobs included."""
+    with tempfile.TemporaryDirectory() as apart, tempfile.TemporaryDirectory() as together:
+        register = REGISTER.format(scenes=SCENES_LAUNCHED)
+        keys = _python(apart, register).split()
+        _python(together, register)
+        alone = "".join(f"    assert not run_job(instance, 'process_scene', {key!r}).error\n" for key in keys)
+        batch = f"    assert not any(outcome.error for outcome in run_batch(instance, {keys!r}))\n"
+        for what, home, body in (("a job for each", apart, alone), ("one job", together, batch)):
+            started = time.perf_counter()
+            cpu = _cpu(lambda: _python(home, body, DARTS_LAUNCHER="local"))  # noqa: B023
+            wall = time.perf_counter() - started
+            print(f"{len(keys)} scenes launched, {what}: {cpu:.1f} CPU s, {wall:.0f} s wall", flush=True)
+
+
+def _python(home: str, body: str, **variables: str) -> str:
     tests = str(Path(__file__).parents[1] / "tests")
-    code = SETTING_UP.format(tests=tests) + body.format(scenes=SCENES_SHARED)
-    environment = {**os.environ, "DARTS_HOME": str(Path(home, "home"))}
+    code = SETTING_UP.format(tests=tests) + body
+    environment = {**os.environ, "DARTS_HOME": str(Path(home, "home")), **variables}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -134,5 +152,9 @@ if __name__ == "__main__":
     os.environ |= ENVIRONMENT
     parser = argparse.ArgumentParser()
     parser.add_argument("--postgres", help="URL of an empty database")
-    overhead(parser.parse_args().postgres)
-    sharing()
+    parser.add_argument("--launched", action="store_true", help="only what is launched")
+    options = parser.parse_args()
+    if not options.launched:
+        overhead(options.postgres)
+        sharing()
+    launched()

@@ -7,9 +7,11 @@ the data it asks for is worth another attempt.
 from __future__ import annotations
 
 import errno
+import os
 import random
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from dagster._core.errors import DagsterExecutionInterruptedError
+
 from darts_core.errors import DartsError
 
 WAITS = (5.0, 25.0, 125.0)
 """Seconds before each further attempt, give or take a half; about the time that a store takes to shed load."""
+AGAIN = 0.2
+"""Seconds after which an interrupt that was lost is repeated."""
 
 _ERRNOS = {
     *(errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.EPIPE, errno.EAGAIN),
@@ -121,6 +127,31 @@ def at_most(seconds: float, what: str) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Interrupt once more where an interrupt was lost, as long as this lasts.
+
+    What a signal raises is ignored by Python where it strikes in what runs while memory is freed, which SQLAlchemy
+    does much of: a run that was cancelled while it wrote an event would go on.
+    """
+    before, again = sys.unraisablehook, list[threading.Timer]()
+
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt | DagsterExecutionInterruptedError):
+            before(unraisable)
+            return
+        again.append(threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)))
+        again[-1].start()
+
+    sys.unraisablehook = lost
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in again:
+            timer.cancel()
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
 
@@ -11,10 +12,12 @@ import dagster as dg
 
 from darts_assets.batches import BlockedError, begun, not_built_upon, one_by_one
 from darts_assets.checks.check import Check, Checked
-from darts_assets.faults import Patience, at_most
+from darts_assets.faults import Patience, at_most, interrupts_kept
 from darts_assets.partitions import SCENES
 from darts_assets.recording import MadeOne
+from darts_assets.together import ByJob, jobs_after
 from io_managers.base import ByPartition, Made, ProductIOManager, explained, version_of
+from resources.launchers.launch import Launches
 
 # partitioned checks are in preview, backfill policies in beta: the exact pin of dagster makes them safe to use
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -31,7 +34,7 @@ def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], d
     """As `dg.asset`, of a function that makes one partition.
 
     What it returns is stored and checked before the asset ends; transient faults are waited for; in a run over many
-    partitions each is made, stored, checked and shown by itself.
+    partitions each is made, stored, checked and shown by itself, and what a launcher makes of them is one job.
 
     Args:
         checks: of what is stored.
@@ -41,9 +44,10 @@ def product(*, checks: Sequence[Check] = (), **about: Any) -> Callable[[Make], d
     def decorate(make: Make) -> dg.AssetsDefinition:
         @wraps(make)
         def compute(context: dg.AssetExecutionContext, **given: Any) -> Iterator[dg.Output | dg.MaterializeResult]:
-            one = partial(_patiently_made, Patience(), make=make, given=given, checks=checks, about=about)
             begun(context)
-            with explained():
+            with explained(), interrupts_kept(), Launches() as launches:
+                how = partial(_patiently_made, Patience(), make=make, given=given, checks=checks, about=about)
+                one = partial(how, launches=launches)
                 if context.has_partition_key:
                     result = one(context).result
                     yield result
@@ -73,16 +77,22 @@ def _made(
     given: Mapping[str, Any],
     checks: Sequence[Check],
     about: Mapping[str, Any],
+    launches: Launches,
 ) -> MadeOne:
     """Make one partition, store it and check what is stored."""
     asset, key = context.asset_key.path[-1], context.partition_key
     manager: ProductIOManager = getattr(context.resources, about["io_manager_key"])
     contract = about.get("metadata", {}).get("contract")
-    read = {name: value.read(key) if isinstance(value, ByPartition) else value for name, value in given.items()}
+    read = _read(given, key)
     result = make(context, **read)
-    metadata = dict(result.metadata or {})
-    if isinstance(result.value, Made):
-        metadata |= manager.keep(asset, key, result.value, contract)
+    metadata, made = dict(result.metadata or {}), result.value
+    if isinstance(made, Made):
+        if isinstance(made.value, ByJob):
+            later = partial(
+                jobs_after, context, manager.store.open(), lambda one: make(one, **_read(given, one.partition_key))
+            )
+            made = replace(made, value=partial(made.value.fill, context, launches, later))
+        metadata |= manager.keep(asset, key, made, contract)
     found = []
     if checks:
         version = manager.store.open().current(asset, key)
@@ -93,3 +103,8 @@ def _made(
     return MadeOne(
         dg.MaterializeResult(metadata=metadata, data_version=result.data_version, check_results=found), versions
     )
+
+
+def _read(given: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What an asset is given, for one partition."""
+    return {name: value.read(key) if isinstance(value, ByPartition) else value for name, value in given.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,18 +57,19 @@ def job_name(job: Job) -> str:
     return f"darts-{job.kind.replace('_', '-')}-{digest[:20]}"
 
 
+def joined(job: Job, others: Iterable[Job]) -> Job:
+    """One job that does also what others ask for, those of them that take the same models and parameters."""
+    alike = [other for other in others if other.model_copy(update={"tasks": job.tasks}) == job]
+    return job.model_copy(update={"tasks": tuple(task for one in (job, *alike) for task in one.tasks)})
+
+
 def predict_job(job: Job, place: Placement, watch: Watch) -> None:
     """Do, as one rank, what is its own of a job and not published yet."""
     from darts_core.inference.device import resolve_device
     from darts_core.inference.ranks import predict_ranks
 
-    with ExitStack() as drafts:
-        own = (
-            partial(segmentation.portions, job, drafts)
-            if isinstance(job, SegmentJob)
-            else partial(superresolution.portions, job, drafts)
-        )
-        predict_ranks(place, resolve_device(job.device), own, watch)
+    own = partial(segmentation.turns, job) if isinstance(job, SegmentJob) else partial(superresolution.turns, job)
+    predict_ranks(place, resolve_device(job.device), own, watch)
 
 
 def is_made(job: Job) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -11,7 +11,6 @@ from pydantic import Field
 from resources.launchers.configuration import KubernetesConfig, RayConfig, SlurmConfig
 
 if TYPE_CHECKING:
-    from darts_core.jobs import Job
     from resources.launchers.backend import Backend
     from resources.settings import Settings
 
@@ -85,19 +84,6 @@ class Accelerator(dg.ConfigurableResource):
                 f"{self.ranks} ranks need a GPU each, received the device {self.device!r} on a machine with {there}; "
                 "ask for fewer ranks, or take the CPU"
             )
-
-    def launch(self, context: dg.AssetExecutionContext, job: Job) -> dict[str, Any]:
-        """Run a job in processes of its own, to its end.
-
-        Returns:
-            How it went, for the metadata of the run.
-
-        Raises:
-            JobError: a rank failed, or what the job asks for is not there.
-        """
-        from resources.launchers.launch import launch
-
-        return launch(context, job, self.backend())
 
     def backend(self) -> Backend:
         """Where its jobs run.

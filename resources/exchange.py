@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -42,6 +42,13 @@ class Exchange:
             FileNotFoundError: there is none any more.
         """
         return bytes(self.store.fs.cat_file(self.path("job.json")))
+
+    def jobs(self) -> Iterator[bytes]:
+        """The jobs of all that lie in the store."""
+        folder = f"{self.store.base}/{FOLDER}"
+        for name in self.store.sizes(folder):
+            if name.endswith("/job.json") and (job := self.store.read(f"{folder}/{name}")):
+                yield job
 
     def remove(self) -> None:
         """Leave nothing there."""

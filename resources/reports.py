@@ -24,8 +24,10 @@ class RankReport(BaseModel):
     """Process on that machine."""
     device: str = ""
     """Where it predicts."""
+    scene: str = ""
+    """The partition that it is at; empty before the first and after the last."""
     total: int | None = None
-    """Windows of this rank, or tiles of its rasters; None until they are planned."""
+    """Windows of this rank, or tiles of its rasters, about as many until its last scene is open; None at first."""
     done: int = 0
     """Windows of this rank that are predicted."""
     before: int = 0
@@ -50,6 +52,8 @@ class RankFailure(BaseModel):
     KIND: ClassVar[str] = "failure"
 
     rank: int
+    scene: str = ""
+    """The partition that it was at; empty where it was at none."""
     error: str
     """Class and message, and which scene and windows it was about."""
     traceback: str = ""

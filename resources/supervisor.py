@@ -229,7 +229,7 @@ def _failed(folder: Path) -> bool:
     for report in read(folder, RankReport) if gone else ():  # once more: the last words of those that are gone
         if report.rank in gone and not report.finished and report.rank not in said:
             reason = f"its process {report.pid} is gone without a word: killed from outside, or for want of memory"
-            write(folder, RankFailure(rank=report.rank, error=reason))
+            write(folder, RankFailure(rank=report.rank, scene=report.scene, error=reason))
     return bool(read(folder, RankFailure))
 
 

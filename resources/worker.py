@@ -59,9 +59,14 @@ class RankWatch:
         self._update(ranks=ranks)
         self._write()
 
+    def begun(self, scene: str) -> None:
+        self._update(scene=scene)
+        self._write()
+
     def planned(self, device: str, total: int) -> None:
+        if self._report.total is None:
+            self._started = time.monotonic()
         self._update(device=device, total=total)
-        self._started = time.monotonic()
 
     def progress(self, done: int, before: int) -> None:
         self._update(done=done, before=before, seconds=time.monotonic() - self._started)
@@ -74,7 +79,7 @@ class RankWatch:
         self._update(flow=describe_flow(stages))
 
     def finished(self) -> None:
-        self._update(finished=True)
+        self._update(finished=True, scene="")
         self._write()
 
     def failed(self, error: Exception) -> None:
@@ -86,7 +91,8 @@ class RankWatch:
             part.stack = StackSummary.from_list(ours)
             part = part.__cause__ or part.__context__
         said = "".join(told.format_exception_only()).strip()
-        write(self._folder, RankFailure(rank=self._report.rank, error=said, traceback="".join(told.format())))
+        at = self._report
+        write(self._folder, RankFailure(rank=at.rank, scene=at.scene, error=said, traceback="".join(told.format())))
 
     def _update(self, **fields: Any) -> None:
         self._report = self._report.model_copy(update=fields)

@@ -15,12 +15,13 @@ from darts_assets.products import product
 from darts_assets.progress import logged
 from darts_assets.stored import collected
 from darts_assets.summaries import summarize_probabilities
+from darts_assets.together import ByJob
 from darts_assets.types import Dataset
 from darts_core.inference.job import ProductVersion
 from darts_core.segmentation.job import SegmentModel, raster_name, require_rasters, segment_job
 from darts_core.segmentation.parameters import SegmentParameters
 from darts_core.store import Draft, Store, StoreError, Version, identity
-from io_managers.base import StoreResource, Summary, version_of
+from io_managers.base import StoreResource, version_of
 from resources.accelerator import Accelerator, Launcher
 from resources.models import ModelStore, ReleasedModel, load_segmenter
 
@@ -96,46 +97,38 @@ def _make(
     scene: tuple[Dataset, Dataset],
     parameters: SegmentConfig,
 ) -> Any:
-    """Each model's raster: an earlier version, or a stream in this process, or by those that the launcher starts."""
-    if accelerator.launcher is not Launcher.EMBEDDED:
-        return partial(_launched, context, accelerator, models, scene, parameters)
-    return {
-        model.name: before or _predicted(context, model, *scene, parameters, accelerator)
-        for model, before in models.items()
-    }
+    """Each model's raster: an earlier version or a stream in this process; or the launcher's job that makes it."""
+    device = accelerator.resolve()
+    if accelerator.launcher is Launcher.EMBEDDED:
+        return {
+            model.name: before or _predicted(context, model, *scene, parameters, device)
+            for model, before in models.items()
+        }
+    preprocessed, super_resolved = (
+        ProductVersion(asset=asset, partition=context.partition_key, version=version_of(product))
+        for asset, product in zip(("preprocessed", "sr_geotiff"), scene, strict=True)
+    )
+    lacking = [model.name for model, before in models.items() if before is None]
+    job = partial(
+        segment_job,
+        preprocessed=preprocessed,
+        super_resolved=super_resolved,
+        # also those that this scene has: then scenes that lack different ones can be of one job
+        models=[SegmentModel(name=model.name, path=str(model.path), digest=model.digest) for model in models],
+        parameters=parameters,
+        device=device,
+        ranks=accelerator.ranks,
+        lacking=lacking,
+    )
+    return ByJob(accelerator, job if lacking else None, partial(_finish, models))
 
 
-def _launched(
-    context: dg.AssetExecutionContext,
-    accelerator: Accelerator,
-    models: Mapping[ReleasedModel, Version | None],
-    scene: tuple[Dataset, Dataset],
-    parameters: SegmentConfig,
-    draft: Draft,
-) -> Summary:
-    """Fill a draft with rasters, and tell how it went."""
+def _finish(models: Mapping[ReleasedModel, Version | None], draft: Draft) -> None:
+    """Take over the rasters that are there from an earlier version; a job has made the others."""
     for model, before in models.items():
         if before is not None:
             draft.adopt(before, raster_name(model.name))
-    lacking = [model for model, before in models.items() if before is None]
-    if not lacking:
-        return {}
-    preprocessed, super_resolved = (
-        ProductVersion(asset=asset, partition=draft.partition, version=version_of(product))
-        for asset, product in zip(("preprocessed", "sr_geotiff"), scene, strict=True)
-    )
-    job = segment_job(
-        draft,
-        preprocessed,
-        super_resolved,
-        [SegmentModel(name=model.name, path=str(model.path), digest=model.digest) for model in lacking],
-        parameters,
-        device=accelerator.resolve(),
-        ranks=accelerator.ranks,
-    )
-    told = accelerator.launch(context, job)
-    require_rasters(draft, [model.name for model in lacking])
-    return told
+    require_rasters(draft, [model.name for model, before in models.items() if before is None])
 
 
 def _predicted(
@@ -144,7 +137,7 @@ def _predicted(
     native: Dataset,
     super_resolved: Dataset,
     parameters: SegmentParameters,
-    accelerator: Accelerator,
+    device: str,
 ) -> Any:
-    segmenter = load_segmenter(model, accelerator.resolve())
+    segmenter = load_segmenter(model, device)
     return segmenter.stream(native, super_resolved, parameters, progress=logged(context.log))

@@ -1,6 +1,7 @@
 """`sr_patches`: a scene's windows, super-resolved."""
 
 from functools import partial
+from typing import Any
 
 import dagster as dg
 
@@ -11,6 +12,7 @@ from darts_assets.products import product
 from darts_assets.progress import logged
 from darts_assets.stored import collected
 from darts_assets.summaries import summarize_shards
+from darts_assets.together import ByJob
 from darts_assets.types import Dataset
 from darts_core.store import Draft
 from darts_core.superresolution.job import ProductVersion, patch_job, require_whole
@@ -52,27 +54,44 @@ def sr_patches(
         store.open(),
         inputs={"preprocessed": preprocessed, "upscaler": digest},
         parameters=config.model_dump(exclude={"batch_size"}),
-        make=lambda: partial(_predict, context, accelerator, preprocessed, (upscaler, digest), config),
+        make=lambda: _made_by(context, accelerator, preprocessed, (upscaler, digest), config),
         summarize=summarize_shards,
     )
 
 
-def _predict(
+def _made_by(
     context: dg.AssetExecutionContext,
     accelerator: Accelerator,
     preprocessed: Dataset,
     model: tuple[str, str],
     parameters: SuperResolveConfig,
+) -> Any:
+    """What fills a draft with shards: this process, or a job of the launcher."""
+    device, (upscaler, digest) = accelerator.resolve(), model
+    if accelerator.launcher is Launcher.EMBEDDED:
+        return partial(_predict, context, preprocessed, upscaler, parameters, device)
+    scene = ProductVersion(asset="preprocessed", partition=context.partition_key, version=version_of(preprocessed))
+    job = partial(
+        patch_job,
+        scene=scene,
+        upscaler=upscaler,
+        parameters=parameters,
+        device=device,
+        ranks=accelerator.ranks,
+        digest=digest,
+    )
+    return ByJob(accelerator, job, require_whole)
+
+
+def _predict(
+    context: dg.AssetExecutionContext,
+    preprocessed: Dataset,
+    upscaler: str,
+    parameters: SuperResolveConfig,
+    device: str,
     draft: Draft,
 ) -> Summary:
-    """Fill a draft with shards, in this process or in those that the launcher starts, and tell how it went."""
-    device, (upscaler, digest) = accelerator.resolve(), model
-    if accelerator.launcher is not Launcher.EMBEDDED:
-        scene = ProductVersion(asset="preprocessed", partition=draft.partition, version=version_of(preprocessed))
-        job = patch_job(draft, scene, upscaler, parameters, device=device, ranks=accelerator.ranks, digest=digest)
-        launched = accelerator.launch(context, job)
-        require_whole(draft)
-        return launched
+    """Fill a draft with shards in this process, and tell how it went."""
     from darts_core.dataflow import describe_flow
     from darts_core.superresolution import load_upscaler, super_resolve_patches
 

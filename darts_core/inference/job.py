@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from darts_core.errors import DartsError
-from darts_core.store import Draft, MissingProduct, Store, Version
+from darts_core.store import DamagedProduct, Draft, MissingProduct, Store, Version
 
 
 class JobError(DartsError):
@@ -67,6 +67,14 @@ class ProductVersion(Frozen):
             )
         version.check()
         return version
+
+    def stands(self, store: Store) -> bool:
+        """Whether it is committed in a store, and whole."""
+        try:
+            self.committed(store)
+        except (MissingProduct, DamagedProduct):
+            return False
+        return True
 
 
 class RankJob(Frozen):

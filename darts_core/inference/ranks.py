@@ -1,6 +1,7 @@
 """Prediction by Lightning over ranks: one process a device, each with shards of its own.
 
-Ranks never wait for one another but when they start and when all of their shards are published.
+Ranks never wait for one another but when they start and when all of their shards are published. Each has one scene
+open at a time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import signal
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -106,8 +108,6 @@ class Predict(Protocol):
 class Portion:
     """What one rank predicts of one scene."""
 
-    scene: str
-    """What errors call it."""
     windows: int
     """Of the rank's shards, those included that were published before; of a raster, its tiles."""
     before: int
@@ -115,11 +115,30 @@ class Portion:
     predict: Predict
 
 
+NOTHING = Portion(0, 0, lambda *, progress, observe: None)
+"""Of a scene of which a rank has no window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A scene that is yet to be opened."""
+
+    scene: str
+    """Its partition."""
+    title: str
+    """What errors call it."""
+    open: Callable[[], AbstractContextManager[Portion]]
+    """Plans it, to be predicted while it is open."""
+
+
 class Watch(Protocol):
     """Told how a rank fares."""
 
+    def begun(self, scene: str) -> None:
+        """The partition that the rank is at from now on."""
+
     def planned(self, device: str, total: int) -> None:
-        """Where the rank predicts, and how many windows of all scenes are its own."""
+        """Where the rank predicts, and how many windows are its own: about as many, until its last scene is open."""
 
     def progress(self, done: int, before: int) -> None:
         """Windows of this rank that are predicted, and how many of them were before it started."""
@@ -131,8 +150,8 @@ class Watch(Protocol):
         """The rank has done its own and waits for the others."""
 
 
-Prepare = Callable[[torch.device, int], Sequence[Portion]]
-"""Loads the model onto a device and plans all scenes for the rank with this number."""
+Prepare = Callable[[torch.device, int], Sequence[Turn]]
+"""Loads the model onto a device, and says which scenes there are for the rank with this number."""
 
 
 class RankPrediction(LightningModule):
@@ -141,24 +160,25 @@ class RankPrediction(LightningModule):
     def __init__(self, prepare: Prepare, threads: int, watch: Watch) -> None:
         super().__init__()
         self._prepare, self._threads, self._watch = prepare, threads, watch
+        self._opened = self._windows = self._done = self._before = 0
 
-    def predict_dataloader(self) -> _Scenes:
+    def predict_dataloader(self) -> _Turns:
         torch.set_num_threads(self._threads)
-        portions = self._prepare(self.device, self.global_rank)
-        self._before = self._done = sum(portion.before for portion in portions)
-        self._watch.planned(str(self.device), sum(portion.windows for portion in portions))
-        return _Scenes(portions)
+        turns = self._prepare(self.device, self.global_rank)
+        self._turns = len(turns)
+        return _Turns(turns)
 
     def on_predict_start(self) -> None:
         # Lightning's own handler waits for the other ranks, which may never answer
         signal.signal(signal.SIGTERM, _leave)
-        self._watch.progress(self._done, self._before)
+        if not self._turns:
+            self._tell()
 
-    def transfer_batch_to_device(self, batch: Portion, device: torch.device, dataloader_idx: int) -> Portion:
+    def transfer_batch_to_device(self, batch: Turn, device: torch.device, dataloader_idx: int) -> Turn:
         return batch
 
-    def predict_step(self, portion: Portion) -> None:
-        elsewhere = self._done - portion.before
+    def predict_step(self, turn: Turn) -> None:
+        elsewhere = self._done
         of_all = ""
 
         def progress(done: int, total: int) -> None:
@@ -167,11 +187,24 @@ class RankPrediction(LightningModule):
             self._done = elsewhere + done
             self._watch.progress(self._done, self._before)
 
+        self._watch.begun(turn.scene)
         try:
-            portion.predict(progress=progress, observe=self._watch.observe)
+            with turn.open() as portion:
+                self._opened += 1
+                self._windows += portion.windows
+                self._done += portion.before
+                self._before += portion.before
+                self._tell()
+                portion.predict(progress=progress, observe=self._watch.observe)
         except Exception as error:
-            error.add_note(f"in {portion.scene}{of_all}")
+            error.add_note(f"in {turn.title}{of_all}")
             raise
+
+    def _tell(self) -> None:
+        """How much there is to do, scenes that are not open yet being as large as the others, and what is done."""
+        total = round(self._windows * self._turns / max(self._opened, 1))
+        self._watch.planned(str(self.device), total)
+        self._watch.progress(self._done, self._before)
 
     def on_predict_end(self) -> None:
         self._watch.finished()
@@ -182,13 +215,13 @@ class RankPrediction(LightningModule):
 
 
 @dataclass(frozen=True, slots=True)
-class _Scenes:
-    """Portions without a length, which the ranks would compare, and wait for each other to do so."""
+class _Turns:
+    """Turns without a length, which the ranks would compare, and wait for each other to do so."""
 
-    portions: Sequence[Portion]
+    turns: Sequence[Turn]
 
-    def __iter__(self) -> Iterator[Portion]:
-        return iter(self.portions)
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(self.turns)
 
 
 def _leave(number: int, _: Any) -> None:

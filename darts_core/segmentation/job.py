@@ -1,13 +1,14 @@
 """A segmentation job: rasters of scenes by models, made by ranks in processes of their own, and what one of them does.
 
 A raster is one model's view of one scene, and is made by one rank: it streams from the model into the file, so that
-nothing is kept but what is finished. Ranks share the rasters, neighbours by model, so that most load one model only.
+nothing is kept but what is finished. Ranks share the rasters, neighbours by model, so that most load one model only;
+each makes its own in the order of the scenes, so that those that come first are finished first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from darts_core.inference.feed import Observe
     from darts_core.inference.geotiff import RasterStream
-    from darts_core.inference.ranks import Portion
+    from darts_core.inference.ranks import Portion, Turn
+    from darts_core.segmentation.segmenter import Segmenter
     from darts_core.windows import Progress
 
 SUFFIX = ".tif"
@@ -58,10 +60,16 @@ class SegmentJob(RankJob):
     models: tuple[SegmentModel, ...] = Field(min_length=1)
     parameters: SegmentParameters
 
+    @property
+    def products(self) -> tuple[ProductVersion, ...]:
+        """The versions that it fills."""
+        return tuple(task.probabilities for task in self.tasks)
+
     def rasters(self, rank: int = 0, ranks: int = 1) -> list[tuple[SegmentModel, SegmentTask]]:
-        """Those of all rasters that are one rank's: contiguous, as many as every other rank's or one more."""
+        """Those of all rasters that are one rank's, scene by scene: as many as every other rank's or one more."""
         pairs = [(model, task) for model in self.models for task in self.tasks if model.name in task.models]
-        return pairs[len(pairs) * rank // ranks : len(pairs) * (rank + 1) // ranks]
+        own = pairs[len(pairs) * rank // ranks : len(pairs) * (rank + 1) // ranks]
+        return sorted(own, key=lambda pair: self.tasks.index(pair[1]))
 
 
 def segment_job(
@@ -73,14 +81,15 @@ def segment_job(
     *,
     device: str,
     ranks: int,
+    lacking: Sequence[str] | None = None,
 ) -> SegmentJob:
-    """The job that fills one draft with the rasters of one scene."""
+    """The job that fills one draft with the rasters of one scene: of all models, or of those that are `lacking`."""
     wanted = tuple(models)
     task = SegmentTask(
         preprocessed=preprocessed,
         super_resolved=super_resolved,
         probabilities=ProductVersion.of(draft),
-        models=tuple(model.name for model in wanted),
+        models=tuple(model.name for model in wanted) if lacking is None else tuple(lacking),
     )
     known = {name: getattr(parameters, name) for name in SegmentParameters.model_fields}
     return SegmentJob(
@@ -93,27 +102,46 @@ def segment_job(
     )
 
 
-def portions(job: SegmentJob, drafts: ExitStack, device: torch.device, rank: int) -> list[Portion]:
-    """Those rasters that are a rank's own and are not published yet."""
-    from darts_core.inference.ranks import Portion
-    from darts_core.segmentation.segmenter import Segmenter
+def turns(job: SegmentJob, device: torch.device, rank: int) -> list[Turn]:
+    """Those rasters that are a rank's own and are not made yet."""
+    from darts_core.inference.ranks import Turn
 
     store = job.store.open()
     segmenters: dict[str, Segmenter] = {}
     made = []
     for model, task in job.rasters(rank, job.ranks):
-        draft = drafts.enter_context(store.draft(**task.probabilities.model_dump()))
-        if raster_name(model.name) in draft.published():
+        if _is_made(store, task, model.name):
             continue
         if model.name not in segmenters:
-            path = find_model(store, "segmentation_model", model.path, model.digest)
-            segmenters[model.name] = Segmenter.load(path, device=str(device), name=model.name)
-            _require_same(segmenters[model.name].digest, model, path)
-        scene, super_resolved = _open(store, task)
-        stream = segmenters[model.name].stream(scene, super_resolved, job.parameters)
-        step = partial(_write, stream, draft, raster_name(model.name))
-        made.append(Portion(f"{draft.partition} by {model.name}", _tiles(stream), 0, step))
+            segmenters[model.name] = _load(store, model, device)
+        opened = partial(_opened, job, task, segmenters[model.name])
+        made.append(Turn(task.probabilities.partition, f"{task.probabilities.partition} by {model.name}", opened))
     return made
+
+
+def _is_made(store: Store, task: SegmentTask, model: str) -> bool:
+    """Whether a raster is published, or committed, as when a job starts again whose run has gone on."""
+    with store.draft(**task.probabilities.model_dump()) as draft:
+        return not missing_rasters(draft, [model]) or task.probabilities.stands(store)
+
+
+def _load(store: Store, model: SegmentModel, device: torch.device) -> Segmenter:
+    from darts_core.segmentation.segmenter import Segmenter
+
+    path = find_model(store, "segmentation_model", model.path, model.digest)
+    segmenter = Segmenter.load(path, device=str(device), name=model.name)
+    _require_same(segmenter.digest, model, path)
+    return segmenter
+
+
+@contextmanager
+def _opened(job: SegmentJob, task: SegmentTask, segmenter: Segmenter) -> Iterator[Portion]:
+    from darts_core.inference.ranks import Portion
+
+    store = job.store.open()
+    stream = segmenter.stream(*_open(store, task), job.parameters)
+    with store.draft(**task.probabilities.model_dump()) as draft:
+        yield Portion(_tiles(stream), 0, partial(_write, stream, draft, raster_name(segmenter.name)))
 
 
 def _open(store: Store, task: SegmentTask) -> tuple[xr.Dataset, xr.Dataset]:

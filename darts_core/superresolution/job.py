@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,8 +17,9 @@ from darts_core.superresolution.parameters import SuperResolveParameters
 if TYPE_CHECKING:
     import torch
 
-    from darts_core.inference.ranks import Portion
+    from darts_core.inference.ranks import Portion, Turn
     from darts_core.superresolution.patches import PatchWork
+    from darts_core.superresolution.upscalers import Upscaler
 
 
 class PatchTask(Frozen):
@@ -40,6 +42,11 @@ class SuperResolveJob(RankJob):
     shard_bytes: int | None = Field(
         default=None, ge=1, description="About how large a shard becomes; 256 MB by default"
     )
+
+    @property
+    def products(self) -> tuple[ProductVersion, ...]:
+        """The versions that it fills."""
+        return tuple(task.patches for task in self.tasks)
 
 
 def patch_job(
@@ -64,13 +71,13 @@ def patch_job(
     )
 
 
-def portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, rank: int) -> list[Portion]:
+def turns(job: SuperResolveJob, device: torch.device, rank: int) -> list[Turn]:
     """What a rank predicts of each scene: the shards that it owns and that are not published yet.
 
-    The first rank also writes the index of the shards.
+    The first rank also writes the index of the shards. What is committed already, as when a job starts again whose
+    run has gone on, is no rank's.
     """
-    from darts_core.datasets import open_product
-    from darts_core.superresolution.patches import is_needed, plan_patches, super_resolve_patches
+    from darts_core.inference.ranks import Turn
     from darts_core.superresolution.upscalers import load_upscaler
 
     store = job.store.open()
@@ -78,16 +85,31 @@ def portions(job: SuperResolveJob, drafts: ExitStack, device: torch.device, rank
     if job.digest is not None and Path(job.upscaler).is_absolute():
         source = find_model(store, "super_resolution_model", job.upscaler, job.digest)
     upscaler = load_upscaler(source, device=str(device))
-    made = []
-    for task in job.tasks:
-        scene = open_product(task.scene.committed(store), task.scene.asset)
-        draft = drafts.enter_context(store.draft(**task.patches.model_dump()))
+    return [
+        Turn(task.patches.partition, task.patches.partition, partial(_opened, job, task, upscaler, device, rank))
+        for task in job.tasks
+        if not task.patches.stands(store)
+    ]
+
+
+@contextmanager
+def _opened(
+    job: SuperResolveJob, task: PatchTask, upscaler: Upscaler, device: torch.device, rank: int
+) -> Iterator[Portion]:
+    from darts_core.datasets import open_product
+    from darts_core.inference.ranks import NOTHING
+    from darts_core.superresolution.patches import is_needed, plan_patches, super_resolve_patches
+
+    store = job.store.open()
+    scene = open_product(task.scene.committed(store), task.scene.asset)
+    with store.draft(**task.patches.model_dump()) as draft:
         if is_needed(scene, job.parameters):
             work = plan_patches(scene, upscaler, job.parameters, job.shard_bytes)
-            made.append(_portion(work, draft, device, rank, job.ranks))
-        elif rank == 0:
+            yield _portion(work, draft, device, rank, job.ranks)
+            return
+        if rank == 0:
             super_resolve_patches(scene, upscaler, job.parameters, draft.folder, draft.publish)
-    return made
+        yield NOTHING
 
 
 def _portion(work: PatchWork, draft: Draft, device: torch.device, rank: int, ranks: int) -> Portion:
@@ -102,7 +124,7 @@ def _portion(work: PatchWork, draft: Draft, device: torch.device, rank: int, ran
     windows = {one.name: len(within(one, work.occupied)) for one in mine}
     before = sum(count for name, count in windows.items() if name in published)
     step = partial(write_patches, work, wanted, mine, draft.publish, done=published, device=str(device))
-    return Portion(draft.partition, sum(windows.values()), before, step)
+    return Portion(sum(windows.values()), before, step)
 
 
 def is_made(job: SuperResolveJob) -> bool:

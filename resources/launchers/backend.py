@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from darts_core.inference.job import JobError
-from darts_core.jobs import Job, job_name
+from darts_core.jobs import Job, job_name, read_job
 from resources.exchange import Exchange
 
 __all__ = ["FOREIGN", "RANK", "Backend", "JobError", "Launched", "Request", "State", "Unreachable", "inherited"]
@@ -65,6 +66,13 @@ class Request:
         return [python, "-m", "resources.supervisor", *where, *limits, "--", python, *self.rank]
 
 
+def read_requests(files: Iterable[bytes]) -> Iterator[Request]:
+    """The jobs that these files hold; one of another release is none of ours."""
+    for file in files:
+        with suppress(JobError):
+            yield Request(read_job(file, "a job"))
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """How a job fares in its backend."""
@@ -104,6 +112,9 @@ class Backend(Protocol):
         Raises:
             JobError: what was asked for, and what is there.
         """
+
+    def laid(self, request: Request) -> Iterable[Request]:
+        """The jobs that lie where this one would: of runs that go on, or that were lost."""
 
     def find(self, request: Request) -> Launched | None:
         """A job of this name that an earlier run started, and that still runs or waits."""

@@ -10,10 +10,10 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resources.launchers.backend import JobError, Request, State, Unreachable
+from resources.launchers.backend import JobError, Request, State, Unreachable, read_requests
 from resources.launchers.configuration import KubernetesConfig
 from resources.processes import GRACE
 
@@ -65,6 +65,10 @@ class KubernetesBackend:
                 self._config.namespace, self.manifest(request, {}, "check"), dry_run="All"
             )
         )
+
+    def laid(self, request: Request) -> Iterator[Request]:
+        """The jobs in the store."""
+        return read_requests(request.exchange.jobs())
 
     def find(self, request: Request) -> KubernetesJob | None:
         """The Job of this name that has not ended."""

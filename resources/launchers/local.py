@@ -23,8 +23,12 @@ class LocalBackend:
     def check(self, request: Request) -> None:
         """Nothing beyond what `Accelerator.resolve` has found out: the devices are those of this machine."""
 
-    def find(self, request: Request) -> None:
+    def laid(self, request: Request) -> tuple[Request, ...]:
         """None: a job on this machine ends with its run."""
+        return ()
+
+    def find(self, request: Request) -> None:
+        """None, likewise."""
 
     def submit(self, request: Request, variables: Mapping[str, str]) -> LocalJob:
         """Start it, once no rank is left whose own run was killed: a device has one at a time."""

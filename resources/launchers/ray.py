@@ -10,10 +10,10 @@ import re
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resources.launchers.backend import JobError, Request, State, Unreachable
+from resources.launchers.backend import JobError, Request, State, Unreachable, read_requests
 from resources.launchers.configuration import RayConfig
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class RayBackend:
             f"The job {request.name} with {request.job.ranks} ranks takes {_said(wanted)} of one node; the nodes of "
             f"{self._config.address} have {shown or 'nothing'}. Ask for fewer ranks or less for each"
         )
+
+    def laid(self, request: Request) -> Iterator[Request]:
+        """The jobs in the store."""
+        return read_requests(request.exchange.jobs())
 
     def find(self, request: Request) -> RayJob | None:
         """The job of this name that runs or waits."""

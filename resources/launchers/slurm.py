@@ -14,11 +14,11 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from resources.launchers.backend import JobError, Request, State, Unreachable, inherited
+from resources.launchers.backend import JobError, Request, State, Unreachable, inherited, read_requests
 from resources.launchers.configuration import SlurmConfig
 from resources.launchers.messages import Tail
 from resources.processes import GRACE
@@ -54,6 +54,12 @@ class SlurmBackend:
                 f"Slurm refuses the job {request.name}: {_said(judged)}. It was asked for {self._asked(request)}; "
                 f"there are the partitions {'; '.join(there.split(chr(10))).strip('; ') or 'none'}"
             )
+
+    def laid(self, request: Request) -> Iterator[Request]:
+        """The jobs in the shared folder."""
+        for file in self._folder(request).parent.glob(f"*/{JOB}"):
+            with suppress(FileNotFoundError):
+                yield from read_requests([file.read_bytes()])
 
     def find(self, request: Request) -> SlurmJob | None:
         """The job of this name that runs or waits: the first, for others wait for it."""

@@ -1,6 +1,9 @@
 """What passes by itself is waited for; all else is not."""
 
 import errno
+import os
+import signal
+import sys
 import time
 import urllib.error
 
@@ -10,7 +13,7 @@ import pytest
 import rasterio.errors
 import requests
 
-from darts_assets.faults import WAITS, Patience, TookTooLong, at_most, is_transient
+from darts_assets.faults import WAITS, Patience, TookTooLong, at_most, interrupts_kept, is_transient
 from darts_core.errors import DartsError
 
 
@@ -156,3 +159,34 @@ class TestAtMost:
 
     def test_it_is_no_fault_that_passes(self) -> None:
         assert not is_transient(TookTooLong("slow"))
+
+
+class TestInterrupts:
+    """A cancelled run ends, wherever the signal strikes."""
+
+    def test_one_that_strikes_while_memory_is_freed_comes_again(self) -> None:
+        class Freed:
+            def __del__(self) -> None:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        # a shell that starts the tests in its background leaves SIGINT ignored
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt), interrupts_kept():
+                Freed()
+                time.sleep(30)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def test_other_errors_there_are_told_as_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Broken:
+            def __del__(self) -> None:
+                raise ValueError("odd")
+
+        told: list[type[BaseException]] = []
+        monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+        with interrupts_kept():
+            Broken()
+        assert told == [ValueError]
+        Broken()
+        assert told == [ValueError] * 2

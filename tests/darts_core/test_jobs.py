@@ -3,7 +3,7 @@ import json
 import pytest
 
 from darts_core.inference.job import JobError, StoreAddress
-from darts_core.jobs import read_job
+from darts_core.jobs import job_name, joined, read_job
 from darts_core.superresolution.job import PatchTask, ProductVersion, SuperResolveJob
 from darts_core.superresolution.parameters import SuperResolveParameters
 
@@ -46,3 +46,16 @@ def test_what_is_no_job_of_this_version_is_refused_by_name(change, told):
 def test_what_is_no_json_is_refused(text):
     with pytest.raises(JobError, match=r"^job\.json is "):
         read_job(text, "job.json")
+
+
+def test_jobs_of_one_model_and_the_same_parameters_are_one():
+    def of(partition, **changes):
+        (task,) = JOB.tasks
+        scene, patches = (one.model_copy(update={"partition": partition}) for one in (task.scene, task.patches))
+        return JOB.model_copy(update={"tasks": (PatchTask(scene=scene, patches=patches),), **changes})
+
+    others = [of("B"), of("C", upscaler="nearest"), of("D", parameters=SuperResolveParameters(window=64)), of("E")]
+    job = joined(JOB, others)
+    assert [product.partition for product in job.products] == ["A", "B", "E"]
+    assert job.model_copy(update={"tasks": JOB.tasks}) == JOB
+    assert job_name(job) not in (job_name(JOB), job_name(joined(JOB, others[:1])))

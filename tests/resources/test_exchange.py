@@ -19,8 +19,14 @@ def test_a_job_is_there_until_it_is_removed(store: Store) -> None:
     place.put(b"{}")
     assert place.job() == b"{}"
     assert store.partitions("preprocessed") == []
+    other = Exchange(store, "darts-2")
+    assert list(other.jobs()) == [b"{}"]
+    other.put(b"{1}")
+    assert sorted(place.jobs()) == [b"{1}", b"{}"]
+    other.remove()
     place.remove()
     place.remove()
+    assert list(place.jobs()) == []
     with pytest.raises(FileNotFoundError):
         place.job()
     with pytest.raises(StoreError, match="job"):

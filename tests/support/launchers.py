@@ -234,7 +234,10 @@ class LauncherConformance:
     def test_a_killed_run_leaves_nothing_or_a_job_that_the_next_one_takes_up(
         self, accelerator: Accelerator, products: Store, stubborn: tuple[str, ...]
     ) -> None:
-        run = start_run(accelerator, job_of(products), stubborn)
+        job = job_of(products)
+        (task,) = job.tasks
+        made_since = task.model_copy(update={"patches": task.patches.model_copy(update={"partition": "T0"})})
+        run = start_run(accelerator, job.model_copy(update={"tasks": (made_since, task)}), stubborn)
         pids = self.started(stubborn)
         run.kill()
         if self.goes_on:
@@ -242,7 +245,7 @@ class LauncherConformance:
             assert all(map(alive, pids))
             # now the ranks end, one by one
             Path(stubborn[1], "stop").touch()
-            _, said = materialized(job_of(products), accelerator, stubborn)
+            _, said = materialized(job, accelerator, stubborn)
             assert "of an earlier run is at work on this; it is watched, and none is started" in said
             assert self.pids(stubborn) == pids, "no second job was started"
         wait_until(lambda: not any(map(alive, pids)), WITHIN)

@@ -12,7 +12,7 @@ from darts_core.datasets import GROUP, open_product, write_zarr
 from darts_core.inference.geotiff import blocks_of, write_cog
 from darts_core.inference.job import JobError, ProductVersion
 from darts_core.inference.ranks import Placement
-from darts_core.jobs import is_made, job_name, predict_job, read_job
+from darts_core.jobs import is_made, job_name, joined, predict_job, read_job
 from darts_core.segmentation import Segmenter
 from darts_core.segmentation.finding import checkpoint_digest
 from darts_core.segmentation.job import SegmentModel, require_rasters, segment_job
@@ -28,6 +28,9 @@ NAMES = ("a", "b", "c")
 
 class Watched:
     total, done = 0, 0
+
+    def begun(self, scene):
+        pass
 
     def planned(self, device, total):
         self.total = total
@@ -72,20 +75,24 @@ def models(tmp_path):
     return found
 
 
-def job_of(store, models, ranks=1):
+def job_of(store, models, **how):
     with probabilities(store) as draft:
-        return segment_job(draft, SCENE, FINE, models, PARAMETERS, device="cpu", ranks=ranks)
+        return segment_job(draft, SCENE, FINE, models, PARAMETERS, **{"device": "cpu", "ranks": 1, **how})
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
 def test_every_raster_has_one_rank_and_neighbours_go_by_model(store, models, ranks):
     job = job_of(store, models)
-    other = job.tasks[0].model_copy(update={"models": ("a", "c")})
-    job = job.model_copy(update={"tasks": (job.tasks[0], other)})
+    job = joined(job, [job_of(store, models, lacking=["a", "c"])])
     shares = [job.rasters(rank, ranks) for rank in range(ranks)]
-    together = [pair for share in shares for pair in share]
-    assert [model.name for model, _ in together] == ["a", "a", "b", "c", "c"]
+    together = [(model.name, job.tasks.index(task)) for share in shares for model, task in share]
+    assert sorted(together) == [("a", 0), ("a", 1), ("b", 0), ("c", 0), ("c", 1)]
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    for share in shares:
+        of_scenes = [job.tasks.index(task) for _, task in share]
+        assert of_scenes == sorted(of_scenes), "a scene that comes first is finished first"
+    loads = sum(len({model.name for model, _ in share}) for share in shares)
+    assert loads <= len(NAMES) + ranks - 1
 
 
 def test_a_rank_makes_the_bytes_of_the_step_alone_and_nothing_twice(store, models):
@@ -114,6 +121,10 @@ def test_a_rank_makes_the_bytes_of_the_step_alone_and_nothing_twice(store, model
             made = Path(store.path("segmentation_probabilities", "T1", "p1", f"{model.name}.tif"))
             assert made.read_bytes() == alone.read_bytes(), model.name
             alone.unlink()
+        draft.commit()
+    watch = Watched()
+    predict_job(job, ALONE, watch)
+    assert watch.total == 0, "a job that starts again leaves alone what is committed"
 
 
 def test_a_model_that_lies_elsewhere_is_found_in_the_store_by_its_digest(store, models, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from darts_core.datasets import GROUP, open_product, write_zarr
 from darts_core.inference.ranks import Placement
 from darts_core.inference.shards import ShardSet
 from darts_core.jobs import predict_job
-from darts_core.store import PARTS, DamagedProduct, MissingProduct, Store
+from darts_core.store import PARTS, STAGING, DamagedProduct, MissingProduct, Store
 from darts_core.superresolution import load_upscaler, super_resolve_patches
 from darts_core.superresolution.job import (
     JobError,
@@ -27,16 +28,22 @@ ALONE = Placement(0, 1, 1, LightningEnvironment())
 
 
 class Watched:
-    """Keeps what it is told."""
+    """Keeps what it is told, and how many drafts were open then."""
 
-    def __init__(self):
-        self.windows, self.steps, self.stages, self.done = None, [], [], False
+    def __init__(self, store=None):
+        self.staging, self.open = None if store is None else Path(store.root, STAGING), set()
+        self.windows, self.scenes, self.steps, self.stages, self.done = None, [], [], [], False
+
+    def begun(self, scene):
+        self.scenes.append(scene)
 
     def planned(self, device, total):
         self.windows = total
 
     def progress(self, done, before):
         self.steps.append((done, before))
+        if self.staging is not None:
+            self.open.add(len(os.listdir(self.staging)))
 
     def observe(self, stages):
         self.stages += stages
@@ -93,9 +100,11 @@ def test_what_is_no_job_of_this_version_is_refused(scenes, change):
 
 
 def test_one_rank_does_many_scenes_to_the_bytes_that_each_alone_has(scenes, tmp_path):
-    watch = Watched()
-    predict_job(job_of(scenes, "A", "fine", "B"), ALONE, watch)
+    watch, job = Watched(scenes), job_of(scenes, "A", "fine", "B")
+    predict_job(job, ALONE, watch)
     assert watch.done
+    assert watch.scenes == ["A", "fine", "B"]
+    assert watch.open == {1}, "one scene at a time"
     assert (watch.steps[0], watch.steps[-1]) == ((0, 0), (watch.windows, 0))
     assert {stage.name for stage in watch.stages} >= {"source", "consumer"}
     alone = Store(str(tmp_path / "alone"))
@@ -106,6 +115,9 @@ def test_one_rank_does_many_scenes_to_the_bytes_that_each_alone_has(scenes, tmp_
             bicubic = load_upscaler("bicubic")
             super_resolve_patches(scene, bicubic, PARAMETERS, other.folder, other.publish, shard_bytes=1)
             assert draft.commit().manifest.objects == other.commit().manifest.objects
+    watch = Watched()
+    predict_job(job, ALONE, watch)
+    assert (watch.scenes, watch.windows) == ([], 0), "a job that starts again leaves alone what is committed"
 
 
 def test_only_what_is_missing_is_predicted(scenes):

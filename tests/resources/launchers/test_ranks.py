@@ -39,6 +39,7 @@ from io_managers.cog import CogIOManager
 from io_managers.shards import ShardsIOManager
 from io_managers.zarr import ZarrIOManager
 from resources.accelerator import Accelerator, Launcher
+from resources.launchers.launch import launch
 from resources.models import ModelStore
 
 SCENE = ProductVersion(asset="preprocessed", partition="T1", version="v1")
@@ -146,7 +147,7 @@ def test_a_killed_rank_fails_the_run_and_the_next_one_computes_the_rest(
         with patches(scenes) as draft:
             job = patch_job(draft, SCENE, model, PARAMETERS, device="cpu", ranks=2)
             accelerator = Accelerator(device="cpu", launcher=Launcher.LOCAL, ranks=2)
-            told.append(accelerator.launch(context, job.model_copy(update={"shard_bytes": 1})))
+            told.append(launch(context, job.model_copy(update={"shard_bytes": 1}), accelerator.backend()))
         return dg.MaterializeResult()
 
     def run() -> tuple[bool, str]:

@@ -119,5 +119,5 @@ def test_ranks_that_nodes_cannot_share_and_a_store_that_nodes_cannot_see_are_ref
 def test_a_machine_without_slurm_says_where_it_is_to_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     accelerator = Accelerator(device="cpu", launcher=Launcher.SLURM)
-    with pytest.raises(JobError, match=r"This machine has no squeue; the launcher slurm runs .* on a login node"):
+    with pytest.raises(JobError, match=r"This machine has no sbatch; the launcher slurm runs .* on a login node"):
         materialized(job_of(Store(str(tmp_path))), accelerator)
