@@ -12,6 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.scheduler.instigation import TickStatus
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from support.demo import PER_SCENE, Demo, plain_environment
 
 from darts_assets.automation.backfills import start_backfill
@@ -81,7 +83,7 @@ def until(what: Callable[[], bool], home: Path, daemon: subprocess.Popen[bytes])
     while not what():
         assert daemon.poll() is None, (home / "daemon.log").read_text()[-3000:]
         assert time.monotonic() < latest, (home / "daemon.log").read_text()[-3000:]
-        time.sleep(2)
+        time.sleep(0.5)
 
 
 def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
@@ -92,8 +94,10 @@ def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
     (home / "arriving").rename(home / "inbox" / order.name)
     store = Store(str(home / "products"))
     until(lambda: store.partitions("slump_polygons") == [demo.planet], home, daemon)
-    time.sleep(40)  # another tick of each sensor
     with instance_of(settings_of(home)) as instance:
+        until(lambda: not instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)), home, daemon)
+        now = time.time()
+        until(lambda: looked_again(instance, now), home, daemon)
         assert materializations(instance) == {asset: [demo.planet] for asset in PER_SCENE}
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
         assert scene_states(instance)[demo.planet].state is State.MADE
@@ -103,6 +107,16 @@ def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
         assert instance.get_backfill("nightly-of-the-test").status is BulkActionStatus.COMPLETED_SUCCESS
         assert materializations(instance) == {asset: [demo.planet] * 2 for asset in PER_SCENE}
         assert scene_states(instance)[demo.planet].state is State.MADE
+
+
+def looked_again(instance: dg.DagsterInstance, since: float) -> bool:
+    """Whether both sensors have begun a tick later than `since` and ended it."""
+    sensors = [state for state in instance.all_instigator_state() if state.is_running]
+    ended = [TickStatus.SUCCESS, TickStatus.SKIPPED]
+    ticks = [
+        instance.get_ticks(one.instigator_origin_id, one.selector_id, after=since, statuses=ended) for one in sensors
+    ]
+    return len(ticks) == 2 and all(ticks)
 
 
 def materializations(instance: dg.DagsterInstance) -> dict[str, list[str]]:
