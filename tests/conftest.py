@@ -26,25 +26,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LONG = (
     "assets/test_demo.py",
+    # these need no demo, while the worker of the first makes it
     "deploy/test_stack.py",
-    "assets/test_unattended.py",
-    "resources/launchers/test_ranks.py",
     "resources/launchers/test_slurm.py",
     "resources/launchers/test_ray.py",
+    "resources/launchers/test_ranks.py",
     "assets/test_postgres.py",
-    "resources/launchers/test_supervisor.py",
-    "resources/launchers/test_local.py",
     "resources/launchers/test_kubernetes.py",
+    "resources/launchers/test_local.py",
+    "resources/launchers/test_supervisor.py",
+    "assets/test_unattended.py",
     "assets/test_recovery.py",
+    "assets/test_ui.py",
     "assets/test_backfill.py",
     "assets/test_batches.py",
-    "assets/test_ui.py",
 )
-"""Files that take longest, the longest first."""
+"""Files that take long, with which workers beside each other begin, so that they end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long files, so that workers beside each other end at about the same time."""
     order = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
 
