@@ -12,6 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
 from support.demo import PER_SCENE, Demo, plain_environment
 
 from darts_assets.runs import instance_of, prepare_home
@@ -80,7 +82,7 @@ def until(what: Callable[[], bool], home: Path, daemon: subprocess.Popen[bytes])
     while not what():
         assert daemon.poll() is None, (home / "daemon.log").read_text()[-3000:]
         assert time.monotonic() < latest, (home / "daemon.log").read_text()[-3000:]
-        time.sleep(2)
+        time.sleep(0.5)
 
 
 def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
@@ -93,14 +95,15 @@ def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
     until(lambda: store.partitions("slump_polygons") == [demo.planet], home, daemon)
     with instance_of(settings_of(home)) as instance:
         until(lambda: statuses(instance) == [dg.DagsterRunStatus.SUCCESS], home, daemon)
+        done = time.time()
         assert scene_states(instance)[demo.planet].state is State.MADE
         older = dg.AssetMaterialization("slump_polygons", partition=demo.planet, tags={DATA_VERSION_TAG: "0-older"})
         instance.report_runless_asset_event(older)
         assert scene_states(instance)[demo.planet].state is State.STALE
-        # its tick comes later than the next of each sensor, which leaves the scene alone
         command = [sys.executable, "-m", "dagster", "schedule", "start", "nightly_backfill", "-w", WORKSPACE]
         subprocess.run(command, env=environment, check=True, capture_output=True)
         until(lambda: statuses(instance) == [dg.DagsterRunStatus.SUCCESS] * 2, home, daemon)
+        until(lambda: looked_again(instance, done), home, daemon)
         twice = {asset: [demo.planet] * (2 + (asset == "slump_polygons")) for asset in PER_SCENE}
         assert materializations(instance) == twice
         assert scene_states(instance)[demo.planet].state is State.MADE
@@ -108,6 +111,17 @@ def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
 
 def statuses(instance: dg.DagsterInstance) -> list[dg.DagsterRunStatus]:
     return [run.status for run in instance.get_runs()]
+
+
+def looked_again(instance: dg.DagsterInstance, since: float) -> bool:
+    """Whether both sensors have begun a tick later than `since` and ended it."""
+    states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+    sensors = [state for state in states if state.is_running]
+    ended = [TickStatus.SUCCESS, TickStatus.SKIPPED]
+    ticks = [
+        instance.get_ticks(one.instigator_origin_id, one.selector_id, after=since, statuses=ended) for one in sensors
+    ]
+    return len(ticks) == 2 and all(ticks)
 
 
 def materializations(instance: dg.DagsterInstance) -> dict[str, list[str]]:
