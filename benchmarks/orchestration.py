@@ -33,6 +33,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.partitions import SCENES, add
 from darts_assets.products import product
+from darts_assets.recording import ENVIRONMENT
 from io_managers.base import StoreResource
 from io_managers.files import FileIOManager
 
@@ -88,24 +89,24 @@ def main() -> None:
     parser.add_argument("--sqlite", action="store_true", help="SQLite in place of PostgreSQL")
     parser.add_argument("--pages", action="store_true", help="take the times of pages in Chromium")
     options = parser.parse_args()
+    os.environ |= ENVIRONMENT
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, HOME, ignore_errors=True)
         url, size = stack.enter_context(_sqlite() if options.sqlite else _postgres())
-        _lay_home(url)
-        services = stack.enter_context(_services())
-        _measure(stack.enter_context(dg.DagsterInstance.from_config(str(HOME))), services, options)
+        with _serving(url) as (instance, services):
+            _measure(instance, services, options)
+        if options.queued:
+            with _serving(url, runs=0) as (instance, services):
+                _queue(instance, services, options)
         print(
             f"Dagster's storage: {size() / 1e3 / LENGTH / (options.scenes + options.queued):.1f} kB an asset of a scene"
         )
 
 
 def _measure(instance: dg.DagsterInstance, services: "Services", options: argparse.Namespace) -> None:
-    keys = [f"T{number:05d}_20230801T000000_S2A" for number in range(options.scenes + options.queued)]
-    for start in range(0, len(keys), 1000):
-        add(instance, SCENES, keys[start : start + 1000])
+    first = _add(instance, 0, options.scenes)
     if options.pages:
         services.browse("idle")
-    first, rest = keys[: options.scenes], keys[options.scenes :]
     seconds = _run(instance, "first", first)
     made = _made(instance)
     print(f"{len(first)} scenes, {LENGTH} assets each: {seconds:.0f} s to the end; {services.memory()}")
@@ -124,13 +125,31 @@ def _measure(instance: dg.DagsterInstance, services: "Services", options: argpar
     )
     lost = sum(1 for asset in made for key in first if asset[key] == 0)
     print(f"materializations a partition: {dict(sorted(counts.items()))}; lost: {lost}")
-    if rest:
-        seconds = _run(instance, "queued", rest, until_queued=True)
-        print(f"{len(rest)} scenes queued: {seconds:.0f} s; {services.memory()}")
-        if options.pages:
-            services.browse("with the queue")
     wall, cpu = _alone(instance, first[:20])
     print(f"an asset of one scene in this process: {wall:.3f} s wall, {cpu:.3f} s CPU (bar 0.15)")
+
+
+def _queue(instance: dg.DagsterInstance, services: "Services", options: argparse.Namespace) -> None:
+    keys = _add(instance, options.scenes, options.queued)
+    seconds = _run(instance, "queued", keys, until_queued=True)
+    print(f"{len(keys)} scenes queued, while none runs: {seconds:.0f} s; {services.memory()}")
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": "queued"}))
+    named = Counter(key for run in runs for key in _of(run))
+    print(f"runs a scene: {dict(Counter(named[key] for key in keys))}")
+    if options.pages:
+        services.browse("with the queue")
+
+
+def _add(instance: dg.DagsterInstance, start: int, number: int) -> list[str]:
+    """Register scenes."""
+    keys = [_key(place) for place in range(start, start + number)]
+    for place in range(0, number, 1000):
+        add(instance, SCENES, keys[place : place + 1000])
+    return keys
+
+
+def _key(place: int) -> str:
+    return f"T{place:05d}_20230801T000000_S2A"
 
 
 def _run(instance: dg.DagsterInstance, name: str, keys: Sequence[str], *, until_queued: bool = False) -> float:
@@ -169,7 +188,7 @@ def _of(run: dg.DagsterRun) -> list[str]:
         return [one]
     ends = run.tags["dagster/asset_partition_range_start"], run.tags["dagster/asset_partition_range_end"]
     first, last = (int(end[1:6]) for end in ends)
-    return [f"T{number:05d}_20230801T000000_S2A" for number in range(first, last + 1)]
+    return [_key(place) for place in range(first, last + 1)]
 
 
 def _made(instance: dg.DagsterInstance) -> list[Counter[str]]:
@@ -283,6 +302,13 @@ def _seconds(process: psutil.Process) -> float:
 
 
 @contextmanager
+def _serving(postgres: str | None, runs: int | None = None) -> Iterator[tuple[dg.DagsterInstance, "Services"]]:
+    _lay_home(postgres, runs)
+    with _services() as services, dg.DagsterInstance.from_config(str(HOME)) as instance:
+        yield instance, services
+
+
+@contextmanager
 def _services() -> Iterator[Services]:
     environment = {**os.environ, "DARTS_HOME": str(HOME), "DAGSTER_HOME": str(HOME), "PYTHONPATH": str(ROOT)}
     port = _support("postgres").free_port()
@@ -326,10 +352,13 @@ def _wait_for(url: str) -> None:
         time.sleep(0.1)
 
 
-def _lay_home(postgres: str | None) -> None:
+def _lay_home(postgres: str | None, runs: int | None) -> None:
+    """Write the home's configuration; as shipped, but for the storage and, where it is given, how many runs go on."""
     config = yaml.safe_load((ROOT / ("deploy/dagster-postgres.yaml" if postgres else "dagster.yaml")).read_text())
     if postgres:
         config["storage"] = {"postgres": {"postgres_url": postgres}}
+    if runs is not None:
+        config["concurrency"]["runs"]["max_concurrent_runs"] = runs
     (HOME / "dagster.yaml").write_text(yaml.safe_dump(config))
     place = {
         "relative_path": str(Path(__file__).resolve()),

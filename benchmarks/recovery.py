@@ -55,14 +55,14 @@ def main() -> None:
         _lay_home(home, options.home.absolute())
         settings = Settings.load()
         store = Store(settings.products)
-        with instance_of(settings) as instance, _Daemon(home) as daemon:
+        with instance_of(settings) as instance, Daemon(home) as daemon:
             keys = add_scenes(instance, store, list(find_scenes(str(settings.scenes)).scenes))
             rounds = Rounds(instance, store, daemon, keys)
             seconds = rounds.undisturbed()
             print(f"undisturbed: {len(keys)} scenes in {seconds:.0f} s", flush=True)
             for number in range(options.kills):
                 print(f"{number + 1}: {rounds.one(chance, seconds)}", flush=True)
-            print(rounds.told)
+                print(f"so far: {rounds.told}", flush=True)
 
 
 def _lay_home(home: Path, demo: Path) -> None:
@@ -90,14 +90,14 @@ def _lay_home(home: Path, demo: Path) -> None:
     file.write_text(yaml.safe_dump(config))
 
 
-class _Daemon:
+class Daemon:
     """The daemon of a home, started again when it is gone."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._log = open(home / "daemon.log", "ab")  # noqa: SIM115  (the daemon writes to it until it ends)
 
-    def __enter__(self) -> "_Daemon":
+    def __enter__(self) -> "Daemon":
         self.start()
         return self
 
@@ -133,7 +133,7 @@ class _Daemon:
 class Rounds:
     """Kills one after the other, and what came of each."""
 
-    def __init__(self, instance: dg.DagsterInstance, store: Store, daemon: _Daemon, keys: list[str]) -> None:
+    def __init__(self, instance: dg.DagsterInstance, store: Store, daemon: Daemon, keys: list[str]) -> None:
         self._instance, self._store, self._daemon, self._keys = instance, store, daemon, keys
         self._count: Counter[str] = Counter()
 
@@ -149,13 +149,9 @@ class Rounds:
     def one(self, chance: random.Random, seconds: float) -> str:
         """Kill one process at a random moment, and wait for the products."""
         self._begin()
-        time.sleep(chance.uniform(0, seconds))
         kind = chance.choice(KINDS)
-        victims = self._daemon.victims(kind)
-        if not victims:
-            kind, victims = "daemon", self._daemon.victims("daemon")
-        made = len(self._products())
-        chance.choice(victims).kill()
+        made, victim = self._victim(kind, chance, seconds)
+        victim.kill()
         time.sleep(1)
         self._daemon.ensure()
         self._wait()
@@ -175,6 +171,15 @@ class Rounds:
         self._count["kills"] += 1
         told = "; ".join(what for what, is_so in found.items() if is_so)
         return f"{kind} killed with {made} products made: {told} {self._left() or ''} {self._litter() or ''}".strip()
+
+    def _victim(self, kind: str, chance: random.Random, seconds: float) -> tuple[int, psutil.Process]:
+        """How many products are made at a random moment at which there are processes of a kind, and one of these."""
+        while True:
+            time.sleep(chance.uniform(0, seconds))
+            if victims := self._daemon.victims(kind):
+                return len(self._products()), chance.choice(victims)
+            self._wait()
+            self._begin()
 
     @property
     def told(self) -> str:

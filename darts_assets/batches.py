@@ -19,7 +19,7 @@ from dagster._core.storage.tags import (
 )
 
 from darts_assets.partitions import SCENES, season_of, tile_of
-from darts_assets.recording import MadeOne, Record, spec_of
+from darts_assets.recording import MadeOne, Record, announce, spec_of
 from darts_core.errors import DartsError
 
 SCENES_A_RUN = 16
@@ -82,8 +82,12 @@ def described(keys: Sequence[str]) -> dict[str, str]:
 
 def keys_of(context: dg.AssetExecutionContext) -> list[str]:
     """The partitions that a run is to make."""
-    named = [names for tag, names in sorted(context.run.tags.items()) if tag.startswith(SCENES_TAG)]
-    return " ".join(named).split() or list(context.partition_keys)
+    return named_in(context.run.tags) or list(context.partition_keys)
+
+
+def named_in(tags: Mapping[str, str]) -> list[str]:
+    """The scenes that the tags of a run name one by one; none where it makes one, or a range."""
+    return " ".join(names for tag, names in sorted(tags.items()) if tag.startswith(SCENES_TAG)).split()
 
 
 _FAILED: dict[str, dict[str, str]] = {}
@@ -96,11 +100,13 @@ def failed_in(run_id: str) -> dict[str, str]:
 
 
 def begun(context: dg.AssetExecutionContext) -> None:
-    """At the first asset of a run, let its tags say what it makes, whoever launched it."""
+    """At the first asset of a run, let Dagster and the run's tags say what it makes, whoever launched it."""
     run = context.run.run_id
     if run not in _FAILED:
         _FAILED[run] = {}
-        tags = described(keys_of(context)) if context.assets_def.partitions_def == SCENES else {}
+        keys = keys_of(context)
+        tags = described(keys) if context.assets_def.partitions_def == SCENES else {}
+        announce(context, keys)
         if not context.has_partition_key:
             # which scenes failed is known to this process only; where it dies, the next begins with the first asset
             tags[RETRY_STRATEGY_TAG] = ReexecutionStrategy.ALL_STEPS.value
@@ -120,14 +126,10 @@ def one_by_one(
     keys, step = keys_of(context), context.op_execution_context.get_step_execution_context()
     failed = _FAILED[context.run.run_id]
     record = Record(context)
-    if not record.plans_ranges_only and any(tag.startswith(SCENES_TAG) for tag in context.run.tags):
-        record.plan(keys[1:])
     try:
         for key in keys:
             if key not in failed:
                 failed.update(_one(context, key, make, record))
-        if record.plans_ranges_only:
-            record.plan([key for key in keys if key in failed and key not in record.told])
     finally:
         record.write()
     later = any(step.step.key in needed for needed in step.execution_plan.get_executable_step_deps().values())

@@ -20,7 +20,7 @@ from darts_assets.automation.launcher import process_tags
 from darts_assets.batches import batch_tags, failed_in
 from darts_assets.failures import message_of
 from darts_assets.partitions import SCENES, SEASONS, add, season_of
-from darts_assets.recording import AT_ONCE
+from darts_assets.recording import ENVIRONMENT
 from darts_core.scenes import Scene
 from darts_core.store import Store
 from resources.accelerator import Accelerator
@@ -64,8 +64,8 @@ def prepare_home(settings: Settings) -> None:
             f"{settings.home} cannot be the home: {error}. Expected a folder that can be written to; name another "
             "with --home or DARTS_HOME"
         ) from error
-    # events of scenes for which there is nothing to do are written together
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(AT_ONCE))
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     target = settings.dagster_home / "dagster.yaml"
     if not target.exists():
         shutil.copyfile(Path(__file__).parents[1] / "dagster.yaml", target)

@@ -19,10 +19,10 @@ from dagster._core.definitions.data_version import (
     extract_data_version_from_entry,
     get_input_data_version_tag,
 )
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from darts_assets.partitions import SCENES, known, season_of, tile_of
+from darts_assets.pending import pending
 from darts_core.manifests import code_of
 
 _AT_ONCE = 500
@@ -129,16 +129,17 @@ class _Index:
         unfinished = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
         self._unfinished = set(self.instance.get_run_ids(unfinished))
         self._tried = {asset.key: self._attempts(asset.key) for asset in self.assets}
-        self._waiting = dict(_waiting(self.instance))
+        self._pending = list(pending(self.instance))
 
     def running(self, asset: _Asset) -> _Found:
         """Scenes of which an asset is being made, or is about to be."""
         for key, run_id in self._tried[asset.key].items():
             if run_id in self._unfinished:
                 yield key, SceneState(State.RUNNING, asset.name, "in a run", run_id)
-        for key in self._waiting.get(asset.key, ()):
-            if key in self._place:
-                yield key, SceneState(State.RUNNING, asset.name, "waits in a backfill")
+        for one in self._pending:
+            if one.assets is None or asset.key in one.assets:
+                for key in self._place.keys() & one.scenes:
+                    yield key, SceneState(State.RUNNING, asset.name, one.where, one.run_id)
 
     def failed(self, asset: _Asset) -> _Found:
         """Scenes of which the latest run that was to make an asset failed; a cancelled one makes none failed."""
@@ -257,20 +258,6 @@ def _scene_assets() -> list[_Asset]:
         )
         for key, node in of_scene.items()
     ]
-
-
-def _waiting(instance: DagsterInstance) -> Iterator[tuple[dg.AssetKey, set[str]]]:
-    """Assets to scenes that a backfill that goes on has yet to make."""
-    from darts_assets.definitions import defs
-
-    graph = defs.resolve_asset_graph()
-    waiting: dict[dg.AssetKey, set[str]] = {}
-    for backfill in instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])):
-        if backfill.is_asset_backfill:
-            left = backfill.get_asset_backfill_data(graph).get_targeted_partitions_without_materialization_status()
-            for key, subset in left.partitions_subsets_by_asset_key.items():
-                waiting.setdefault(key, set()).update(subset.get_partition_keys())
-    yield from waiting.items()
 
 
 def noted(version: str | None) -> str | None:

@@ -14,6 +14,7 @@ from darts_core.datasets import write_zarr
 from darts_core.errors import DartsError
 from darts_core.grids import on_finest_grid
 from darts_core.inference.geotiff import blocks_of, read_cog, write_cog
+from darts_core.store import remove_folder
 
 ZARR, GEOTIFF = ".zarr", ".tif"
 
@@ -50,7 +51,7 @@ def write_product(dataset: xr.Dataset, path: Path, product: str) -> Path:
             path.rename(older)
         hidden.rename(path)
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        remove_folder(hidden)
     shutil.rmtree(older, ignore_errors=True)
     return path
 

@@ -169,7 +169,7 @@ class Store(ObjectStore):
         try:
             yield own
         finally:
-            _remove(own)
+            remove_folder(own)
 
     def read_json(self, path: str) -> Any:
         """A JSON document of the store; None where there is none.
@@ -184,7 +184,7 @@ class Store(ObjectStore):
             raise DamagedProduct(f"{path} is not valid JSON: {error}. Materialize this partition again") from error
 
 
-def _remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Remove a folder into which threads of a step that failed may still write for a moment."""
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)

@@ -78,6 +78,7 @@ class Settings(BaseModel):
     max_cloud: float | None = Field(
         default=None, ge=0, le=100, description="Percent of cloud that a scene it takes may have"
     )
+    nightly_cron: str = Field("0 2 * * *", description="When nightly_backfill runs, UTC; default 2 o'clock")
     nightly_scenes: int = Field(default=200, ge=1, description="Most scenes that nightly_backfill takes up")
     nightly_season: str | None = Field(None, description="Only scenes of this year are taken up at night")
     release_cron: str = Field("0 6 15 10 *", description="When season_release runs, UTC; default 15 October")

@@ -1,6 +1,7 @@
 """What several test modules share: the real imagery and the golden arrays, read where they lie."""
 
 import logging
+import os
 import shutil
 import subprocess
 import uuid
@@ -13,11 +14,39 @@ from support.postgres import Postgres, postgres_server
 
 from darts_core.store import Store
 
-# how long an example takes says nothing on a machine that others use too
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# how long an example takes says nothing on a machine that others use too; the examples are the same each time, so that
+# a run that fails has found something in the change: --hypothesis-profile=search looks for new ones
+settings.register_profile("search", deadline=None)
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.load_profile("same")
+
+# threads of torch and BLAS that share cores with other processes wait for each other, for ten times the work
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+LONG = (
+    "assets/test_demo.py",
+    # these need no demo, while the worker of the first makes it
+    "deploy/test_stack.py",
+    "resources/launchers/test_slurm.py",
+    "resources/launchers/test_ray.py",
+    "resources/launchers/test_ranks.py",
+    "assets/test_postgres.py",
+    "resources/launchers/test_kubernetes.py",
+    "resources/launchers/test_local.py",
+    "resources/launchers/test_supervisor.py",
+    "assets/test_unattended.py",
+    "assets/test_recovery.py",
+    "assets/test_ui.py",
+    "assets/test_backfill.py",
+    "assets/test_batches.py",
+)
+"""Files that take long, with which workers beside each other begin, so that they end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def _shared_folder(name: str) -> Path:

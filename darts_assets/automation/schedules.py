@@ -6,29 +6,32 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from darts_assets.automation.backfills import start_backfill
 from darts_assets.automation.clean_up import CleanUpConfig, clean_up
 from darts_assets.automation.jobs import process_scene, release_season
+from darts_assets.batches import SCENES_A_RUN, batch_tags
 from darts_assets.partitions import season_of
 from darts_assets.states import SceneState, State, scene_states
 from resources.settings import Settings
 from resources.upkeep import Upkeep
 
 
-@dg.schedule(job=process_scene, cron_schedule="0 2 * * *", default_status=dg.DefaultScheduleStatus.STOPPED)
-def nightly_backfill(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> dg.SkipReason:
-    """Takes up the scenes that are missing, stale or failed, tile after tile, as one backfill of bounded size."""
+@dg.schedule(
+    job=process_scene,
+    cron_schedule=Settings.load().nightly_cron,
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+)
+def nightly_backfill(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Iterator[dg.RunRequest] | dg.SkipReason:
+    """Takes up the scenes that are missing, stale or failed, tile after tile, many a run; bounded in size."""
     states = scene_states(context.instance, season=upkeep.nightly_season)
     chosen = for_tonight(states, upkeep.nightly_scenes)
     if not chosen:
         return dg.SkipReason(f"Nothing to do: {len(states)} scenes are made or running")
     counts = ", ".join(f"{sum(states[key].state is state for key in chosen)} {state}" for state in _TAKEN)
-    night = f"{context.scheduled_execution_time:%Y-%m-%d}"
-    title = f"Night of {night}: {len(chosen)} scenes ({counts})"
-    begun = start_backfill(
-        context.instance, f"nightly-{night}", chosen, title=title, tags={"darts/schedule": "nightly_backfill"}
-    )
-    return dg.SkipReason(f"Backfill nightly-{night} {'begun' if begun else 'was begun before'}: {title}")
+    context.log.info(f"{len(chosen)} scenes: {counts}")
+    night = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
+    # the name keeps a tick that is evaluated again from launching a run again
+    batches = (chosen[start : start + SCENES_A_RUN] for start in range(0, len(chosen), SCENES_A_RUN))
+    return (dg.RunRequest(run_key=f"{night}/{keys[0]}", tags=batch_tags(keys)) for keys in batches)
 
 
 _TAKEN = (State.MISSING, State.STALE, State.FAILED)

@@ -1,5 +1,6 @@
 """The demo, run once as a user runs it; several tests look at what it left. And a fresh home for our commands."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,19 +14,26 @@ from support.demo import DARTS_ASSETS, Demo, plain_environment
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The demo's home; DARTS_DEMO_HOME names one from an earlier run, to save its three minutes while developing."""
+    """The demo's home, made once for all workers; DARTS_DEMO_HOME names one from an earlier run, to save the time."""
     if "DARTS_DEMO_HOME" in os.environ:
         return Demo(Path(os.environ["DARTS_DEMO_HOME"]), "")
-    home = tmp_path_factory.mktemp("demo") / "home"
-    done = subprocess.run(
-        [DARTS_ASSETS, "demo", "--home", str(home)],
-        capture_output=True,
-        text=True,
-        env=plain_environment(),
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Demo(home, done.stdout)
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # which is that of all workers
+    home, printed = base / "demo-home", base / "demo.txt"
+    with open(base / "demo.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            done = subprocess.run(
+                [DARTS_ASSETS, "demo", "--home", str(home)],
+                capture_output=True,
+                text=True,
+                env=plain_environment(),
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            printed.write_text(done.stdout)
+    return Demo(home, printed.read_text())
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from darts_assets.automation.schedules import (
     seasons_to_release,
     weekly_clean_up,
 )
+from darts_assets.batches import named_in
 from darts_assets.definitions import defs
 from darts_assets.partitions import SCENES, add
 from darts_assets.states import SceneState, State, scene_states
@@ -83,25 +84,31 @@ class TestNightlyBackfill:
 
     NIGHT = datetime(2023, 8, 20, 2, tzinfo=UTC)
 
-    def evaluate(self, instance: dg.DagsterInstance, **bounds: Any) -> str:
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=self.NIGHT)
-        return str(apart(lambda: nightly_backfill(context, upkeep=Upkeep(**bounds))).skip_message)
+    def evaluate(self, instance: dg.DagsterInstance, **bounds: Any) -> list[dg.RunRequest] | str:
+        """What it asks for, or why it does not."""
 
-    def test_what_is_not_made_is_taken_up_as_one_backfill_and_once_a_night(self, instance: dg.DagsterInstance) -> None:
-        add(instance, SCENES, [KEYS[1], KEYS[0]])
-        said = self.evaluate(instance)
-        assert "begun" in said
-        assert "2 missing" in said
-        assert "was begun before" in self.evaluate(instance) or "running" in self.evaluate(instance)
-        (backfill,) = instance.get_backfills()
-        subset = backfill.get_asset_backfill_data(defs.resolve_asset_graph()).target_subset
-        assert {key.path[-1] for key in subset.asset_keys} == set(PER_SCENE)
-        assert set(subset.get_partitions_subset(dg.AssetKey("ensemble")).get_partition_keys()) == set(KEYS)
+        def evaluated() -> list[dg.RunRequest] | str:
+            context = dg.build_schedule_context(instance=instance, scheduled_execution_time=self.NIGHT)
+            asked = nightly_backfill(context, upkeep=Upkeep(**bounds))
+            return str(asked.skip_message) if isinstance(asked, dg.SkipReason) else list(asked)
 
-    def test_a_scene_that_waits_in_a_backfill_is_not_taken_up_again(self, instance: dg.DagsterInstance) -> None:
+        return apart(evaluated)
+
+    def test_what_is_not_made_is_taken_up_many_a_run_tile_after_tile(self, instance: dg.DagsterInstance) -> None:
+        keys = [f"T{number:02d}WMA_20230801T000000_S2A" for number in range(20)]
+        add(instance, SCENES, keys[::-1])
+        first, second = self.evaluate(instance)
+        assert [named_in(first.tags), named_in(second.tags)] == [keys[:16], keys[16:]]
+        again = self.evaluate(instance)
+        assert [request.run_key for request in again] == [first.run_key, second.run_key], "Dagster launches each once"
+
+    def test_a_scene_that_waits_in_the_queue_is_not_taken_up_again(self, instance: dg.DagsterInstance) -> None:
         add(instance, SCENES, KEYS)
-        self.evaluate(instance)
+        (request,) = self.evaluate(instance)
+        job = defs.resolve_job_def("process_scene")
+        instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED, tags=request.tags)
         assert {state.state for state in scene_states(instance).values()} == {State.RUNNING}
+        assert "running" in self.evaluate(instance)
 
     def test_what_is_made_is_left_alone(self, instance: dg.DagsterInstance) -> None:
         add(instance, SCENES, KEYS[:1])

@@ -16,6 +16,7 @@ from darts_assets import faults
 from darts_assets.batches import batch_tags
 from darts_assets.partitions import SCENES
 from darts_assets.products import SECONDS_TAG
+from darts_assets.recording import ENVIRONMENT
 from darts_core.errors import DartsError
 from darts_core.store import Store
 
@@ -23,11 +24,13 @@ BLOCKED = KEYS[3]
 """What the blocking check of `first` holds against."""
 GOOD = [key for key in KEYS if key != BLOCKED]
 RANGE = "dagster/asset_partition_range"
+TOGETHER = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with dg.instance_for_test() as instance:
+    with dg.instance_for_test() as instance, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TOGETHER, ENVIRONMENT[TOGETHER])
         yield Bench(Store(str(tmp_path / "store")), instance)
 
 
@@ -55,18 +58,40 @@ class TestFailures:
         assert f"{KEYS[1]}: first: the scene has no bands" in failure(result)
         assert f"{BLOCKED}: first: is_not_empty: has no letters that count" in failure(result)
 
-    def test_it_is_red_too_where_dagster_announces_ranges_only(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("keys", [KEYS[:3], KEYS[1:4:2]], ids=["range", "scattered"])
+    def test_it_is_red_too_where_dagster_announces_each_by_itself(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, keys: list[str]
     ) -> None:
         def wrong(asset: str, key: str) -> None:
             if (asset, key) == ("first", KEYS[1]):
                 raise DartsError("the scene has no bands")
 
-        monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "true")
+        monkeypatch.setenv(TOGETHER, "false")
         bench.on_make = wrong
-        bench.batch()
+        bench.batch(keys)
+        blocked = {BLOCKED} & set(keys)
         assert bench.failed("first") == {KEYS[1]}
-        assert bench.failed("second") == {KEYS[1], BLOCKED}
+        assert bench.failed("second") == {KEYS[1]} | blocked
+
+    def test_a_single_one_that_fails_is_red_and_so_is_what_would_have_followed(self, bench: Bench) -> None:
+        def wrong(asset: str, key: str) -> None:
+            raise DartsError("the scene has no bands")
+
+        bench.on_make = wrong
+        bench.execute(partition_key=KEYS[1])
+        assert bench.failed("first") == bench.failed("second") == {KEYS[1]}
+
+    def test_while_a_run_goes_on_all_that_it_has_yet_to_make_is_seen_as_being_made(self, bench: Bench) -> None:
+        seen = {}
+
+        def look(asset: str, key: str) -> None:
+            if (asset, key) == ("first", KEYS[2]):
+                seen.update({name: bench.in_progress(name) for name in ("first", "second")})
+
+        bench.on_make = look
+        bench.batch(GOOD)
+        assert seen == {"first": set(GOOD) - set(KEYS[:2]), "second": set(GOOD)}
+        assert bench.in_progress("first") == bench.in_progress("second") == set()
 
     def test_a_failure_in_the_middle_of_the_graph_leaves_the_scene_out_from_there(self, bench: Bench) -> None:
         def wrong(asset: str, key: str) -> None:
@@ -223,6 +248,10 @@ class TestAgain:
         run.join()
         assert run.exitcode == -signal.SIGKILL
         assert bench.materialized("first") == set(KEYS[:2]), "what was made is marked"
+        (killed_run,) = bench.instance.get_runs()
+        bench.instance.report_run_failed(killed_run)
+        assert bench.failed("first") == set(GOOD[2:])
+        assert bench.failed("second") == set(GOOD)
         bench.on_make = lambda asset, key: None
         assert bench.batch(GOOD).success
         assert bench.made == of("first", GOOD[2:]) + of("second", GOOD)

@@ -68,7 +68,11 @@ class TestS3:
             counts.append(len(place.scenes))
         assert counts == [2, 4, 5]
 
-    def test_one_that_does_not_answer_is_a_reason_and_then_goes_on(self, place: Place, bucket: str) -> None:
+    def test_one_that_does_not_answer_is_a_reason_and_then_goes_on(
+        self, place: Place, bucket: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("darts_core.remote._ATTEMPTS", 1)
+        monkeypatch.setattr("darts_core.remote._REPEATS", 1)
         self.upload(place, bucket, "A")
         answering = place.watched
         place.watched = WatchedPlace(url=f"{bucket}/scenes", endpoint_url="http://127.0.0.1:1")

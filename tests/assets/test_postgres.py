@@ -164,7 +164,8 @@ def test_a_run_outlives_a_restart_of_the_database(
     run = start_waiting_run(own_server, tmp_path / "home", definitions, started)
     own_server.stop(signal.SIGQUIT)
     (definitions.parent / "wait").unlink()
-    time.sleep(1)
+    # from now on it tries for eleven seconds
+    until(lambda: "Retrying failed database connection" in (tmp_path / "home" / "dagster-0.log").read_text())
     own_server.start()
     assert run.wait(240) == 0
     with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:

@@ -7,6 +7,7 @@ import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, get_input_data_version_tag
 from support.demo import PER_SCENE
 
+from darts_assets.batches import batch_tags
 from darts_assets.definitions import defs
 from darts_assets.partitions import SCENES, add
 from darts_assets.states import State, _scene_assets, noted, scene_keys, scene_states
@@ -14,6 +15,7 @@ from darts_assets.states import State, _scene_assets, noted, scene_keys, scene_s
 KEY = "T08WMA_20230801T000000_S2A"
 OTHER = "T08WMA_20240801T000000_S2A"
 ELSEWHERE = "T29UNU_20230802T000000_S2B"
+RANGE = "dagster/asset_partition_range"
 
 
 @pytest.fixture
@@ -123,6 +125,38 @@ def test_the_latest_run_decides(instance: dg.DagsterInstance, status: dg.Dagster
     job = defs.resolve_job_def("process_scene")
     instance.create_run_for_job(job, status=status, tags={"dagster/partition": KEY})
     assert scene_states(instance)[KEY].state is expected
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param(batch_tags([KEY, ELSEWHERE]), id="scattered"),
+        pytest.param({f"{RANGE}_start": KEY, f"{RANGE}_end": ELSEWHERE}, id="range"),
+        pytest.param({"dagster/partition": ELSEWHERE}, id="one"),
+    ],
+)
+def test_scenes_that_wait_in_the_queue_are_running_whatever_their_run_was_asked_for(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
+) -> None:
+    monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "true")
+    add(instance, SCENES, [ELSEWHERE, OTHER])
+    job = defs.resolve_job_def("process_scene")
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED, tags=tags)
+    states = scene_states(instance)
+    assert (states[ELSEWHERE].state, states[ELSEWHERE].run_id) == (State.RUNNING, run.run_id)
+    assert states[OTHER].state is State.MISSING
+
+
+def test_a_run_of_one_asset_that_waits_is_of_that_asset(instance: dg.DagsterInstance) -> None:
+    job = defs.resolve_job_def("process_scene")
+    run = instance.create_run_for_job(
+        job,
+        status=dg.DagsterRunStatus.NOT_STARTED,
+        tags=batch_tags([KEY]),
+        asset_selection={dg.AssetKey("ensemble")},
+    )
+    state = scene_states(instance)[KEY]
+    assert (state.asset, state.run_id) == ("ensemble", run.run_id)
 
 
 def test_scenes_are_chosen_by_tile_and_season_in_their_order(instance: dg.DagsterInstance) -> None:

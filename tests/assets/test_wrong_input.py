@@ -64,8 +64,10 @@ def test_a_folder_that_does_not_exist(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_object_store_that_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"ACCESS_KEY_ID": "testing", "SECRET_ACCESS_KEY": "testing", "MAX_ATTEMPTS": "1"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
+    for name in ("ATTEMPTS", "REPEATS"):
+        monkeypatch.setattr(f"darts_core.remote._{name}", 1)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "testing")
     monkeypatch.setenv("DARTS_S3_ENDPOINT", "http://127.0.0.1:9")
     told = run("s3://bucket/scenes")
     assert_told(told, "s3://bucket/scenes cannot be reached", "127.0.0.1:9", "Check", "credentials", code=2)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
+from darts_assets.recording import ENVIRONMENT
 from resources.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +85,18 @@ def test_every_example_variable_is_one_that_compose_knows() -> None:
     asked = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose" / "compose.yaml").read_text()))
     offered = set(re.findall(r"^(\w+)=", (DEPLOY / "compose" / "env.example").read_text(), re.MULTILINE))
     assert asked == offered
+
+
+def test_every_process_writes_events_together(services: dict[str, Any]) -> None:
+    values = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text())
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    parts = (deployment, values["dagsterWebserver"], values["dagsterDaemon"])
+    of_helm = [{one["name"]: one["value"] for one in part["env"]} for part in parts]
+    of_compose = [services[name]["environment"] for name in ("webserver", "daemon", "code")]
+    example = (DEPLOY / "systemd" / "environment.example").read_text()
+    of_systemd = dict(line.split("=", 1) for line in example.splitlines() if re.match(r"\w+=", line))
+    for environment in (*of_helm, *of_compose, of_systemd):
+        assert ENVIRONMENT.items() <= environment.items()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (Debian: systemd)")

@@ -3,30 +3,31 @@
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 import xarray as xr
-from shapely import Point
 from support.datasets import preprocessed_dataset
-from support.faulty_s3 import faulty
+from support.faulty_s3 import FaultyS3, faulty
 
 import darts_core.remote
 import darts_core.web
 from darts_core.datasets import CHUNK
 from darts_core.inference.geotiff import RasterError, blocks_of
-from darts_core.store import StoreError, StoreUnavailable
+from darts_core.store import StoreError, StoreUnavailable, Version
 from io_managers.base import ProductIOManager, StoreResource
 from io_managers.cog import CogIOManager
 from io_managers.files import FileIOManager
 from io_managers.geoparquet import GeoParquetIOManager
 from io_managers.zarr import ZarrIOManager
 
-SIDE = 2400
+SIDE = 1800
 
 
 def noise(side: int = SIDE) -> xr.Dataset:
@@ -37,7 +38,7 @@ def noise(side: int = SIDE) -> xr.Dataset:
 def points() -> gpd.GeoDataFrame:
     rng = np.random.default_rng(0)
     places = rng.random((600_000, 2))
-    return gpd.GeoDataFrame({"value": rng.random(len(places))}, geometry=[Point(*one) for one in places], crs=4326)
+    return gpd.GeoDataFrame({"value": rng.random(len(places))}, geometry=shapely.points(places), crs=4326)
 
 
 def weights(folder: Path) -> None:
@@ -69,17 +70,31 @@ def test_a_full_disk_is_told_as_one_whatever_was_written(kind: str, small_disk: 
     assert not list((small_disk / ".staging").iterdir())
 
 
-def test_a_window_of_a_zarr_product_is_one_request_a_chunk(s3: str) -> None:
+@contextmanager
+def behind_proxy(s3: str) -> Iterator[tuple[FaultyS3, StoreResource]]:
+    """A proxy that is told what to do wrong, and an empty store behind it."""
     bucket = f"s3://test-{uuid.uuid4().hex}"
     with faulty(s3) as proxy:
         where = StoreResource(root=bucket, endpoint_url=proxy.url)
         where.open().fs.mkdir(bucket)
+        yield proxy, where
+
+
+def stored(manager: ProductIOManager, value: Any, contract: str) -> Version:
+    """A value as it is stored."""
+    with manager.store.open().draft("asset", "partition", "v1") as draft:
+        manager.write(draft, value, contract)
+        draft.commit()
+    return manager.store.open().current("asset", "partition")
+
+
+def test_a_window_of_a_zarr_product_is_one_request_a_chunk(s3: str) -> None:
+    with behind_proxy(s3) as (proxy, where):
         manager = ZarrIOManager(store=where)
-        with where.open().draft("asset", "partition", "v1") as draft:
-            manager.write(draft, preprocessed_dataset(shape=(2 * CHUNK + 10, CHUNK + 10)), "preprocessed")
-            draft.commit()
+        given = preprocessed_dataset(shape=(2 * CHUNK + 10, CHUNK + 10))[["red", "valid_data_mask"]]
+        version = stored(manager, given, "preprocessed")
         proxy.seen.clear()
-        dataset = manager.read(where.open().current("asset", "partition"), "preprocessed")
+        dataset = manager.read(version, "preprocessed")
         assert proxy.count("GET", "/c/") <= 2, "coordinates at most: no pixel is read to open a product"
         proxy.seen.clear()
         assert dataset["red"][CHUNK + 5 : CHUNK + 50, 5:50].to_numpy().shape == (45, 45)
@@ -89,16 +104,9 @@ def test_a_window_of_a_zarr_product_is_one_request_a_chunk(s3: str) -> None:
 
 def test_gdal_asks_again_too(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(darts_core.web, "PAUSE", 0.05)
-    bucket = f"s3://test-{uuid.uuid4().hex}"
-    with faulty(s3) as proxy:
-        where = StoreResource(root=bucket, endpoint_url=proxy.url)
-        where.open().fs.mkdir(bucket)
+    with behind_proxy(s3) as (proxy, where):
         manager = CogIOManager(store=where)
-        given = noise(700)
-        with where.open().draft("asset", "partition", "v1") as draft:
-            manager.write(draft, blocks_of(given, "super_resolved"), "super_resolved")
-            draft.commit()
-        version = where.open().current("asset", "partition")
+        version = stored(manager, blocks_of(noise(700), "super_resolved"), "super_resolved")
         whole = manager.read(version, "super_resolved")["red"].to_numpy()
         proxy.fail("503", method="GET", part="raster.tif", times=2)
         read = manager.read(version, "super_resolved")
@@ -113,17 +121,11 @@ def test_gdal_asks_again_too(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_store_that_dies_while_a_product_is_read_is_named(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(darts_core.remote, "_ATTEMPTS", 2)
     monkeypatch.setattr(darts_core.remote, "_REPEATS", 1)
-    bucket = f"s3://test-{uuid.uuid4().hex}"
-    with faulty(s3) as proxy:
-        where = StoreResource(root=bucket, endpoint_url=proxy.url)
-        where.open().fs.mkdir(bucket)
+    with behind_proxy(s3) as (proxy, where):
         manager = ZarrIOManager(store=where)
-        with where.open().draft("asset", "partition", "v1") as draft:
-            manager.write(draft, preprocessed_dataset(), "preprocessed")
-            draft.commit()
-        dataset = manager.read(where.open().current("asset", "partition"), "preprocessed")
+        dataset = manager.read(stored(manager, preprocessed_dataset(), "preprocessed"), "preprocessed")
         proxy.fail("reset")
-        with pytest.raises(StoreUnavailable, match=f"The store {bucket} at {proxy.url} does not answer"):
+        with pytest.raises(StoreUnavailable, match=f"The store {where.root} at {proxy.url} does not answer"):
             dataset["red"].load()
 
 

@@ -37,8 +37,8 @@ def test_a_run_is_there_while_it_gives_signs_and_gone_a_while_after(store: Store
     place = Exchange(store, "darts-1")
     place.put(b"{}")
     stop = place.keep_alive()
-    pulse = Pulse(place, patience=1.5)
-    time.sleep(3)
+    pulse = Pulse(place, patience=3)
+    time.sleep(4)
     assert not pulse.lost
     stop()
     deadline = time.monotonic() + 10
@@ -56,12 +56,12 @@ def test_a_store_out_of_reach_says_nothing_about_the_run(store: Store, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(store.fs, "cat_file", refuse)
-        pulse = Pulse(place, patience=1)
-        time.sleep(2)
+        pulse = Pulse(place, patience=2)
+        time.sleep(3)
         assert not pulse.lost
     # it comes back for the job before it does for the run
     time.sleep(0.3)
     stop = place.keep_alive()
-    time.sleep(2)
+    time.sleep(3)
     assert not pulse.lost
     stop()

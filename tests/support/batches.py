@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.storage.partition_status_cache import (
+    AssetStatusCacheValue,
+    get_and_update_asset_status_cache_value,
+)
 
 from darts_assets.batches import batch_tags
 from darts_assets.checks.check import Checked, blocking, warning
@@ -90,9 +93,16 @@ class Bench:
 
     def failed(self, asset: str) -> set[str]:
         """Scenes that are red in the UI."""
+        return set(self._status(asset).deserialize_failed_partition_subsets(SCENES).get_partition_keys())
+
+    def in_progress(self, asset: str) -> set[str]:
+        """Scenes that are blue in the UI."""
+        return set(self._status(asset).deserialize_in_progress_partition_subsets(SCENES).get_partition_keys())
+
+    def _status(self, asset: str) -> AssetStatusCacheValue:
         status = get_and_update_asset_status_cache_value(self.instance, dg.AssetKey(asset), SCENES, self.instance)
         assert status is not None
-        return set(status.deserialize_failed_partition_subsets(SCENES).get_partition_keys())
+        return status
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:

@@ -1,12 +1,13 @@
 """Functions that worker processes of a sequence can import, and what a sequence must not leave behind."""
 
+import gc
 import os
 import random
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import psutil
@@ -90,18 +91,33 @@ def own_process(value):
     return os.getpid()
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
 @contextmanager
 def nothing_left() -> Iterator[None]:
-    """Holds that no process, thread or descriptor is there at the end that was not there at the start."""
-    me = psutil.Process()
-    before = _left(me)
+    """Holds that no process, thread or descriptor stays that came meanwhile; what was there before may well go."""
+    before = _there()
     yield
-    until = time.monotonic() + 5
-    while (after := _left(me)) != before and time.monotonic() < until:
+    until = time.monotonic() + 10
+    while (stays := _there() - before) and time.monotonic() < until:
+        gc.collect()  # what nobody holds any more has gone, collected or not
         time.sleep(0.02)
-    assert after == before
+    assert not stays, f"stays behind: {', '.join(map(str, stays))}"
 
 
-def _left(me: psutil.Process) -> tuple[set[int], set[str], int]:
-    children = {child.pid for child in me.children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE}
-    return children, {thread.name for thread in threading.enumerate()}, me.num_fds()
+def _there() -> set[object]:
+    """Processes below this one, its threads, and its descriptors with what each of them is open on."""
+    there: set[object] = set(threading.enumerate())
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ended under our eyes
+            if child.status() != psutil.STATUS_ZOMBIE:
+                there.add(child)
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one that the listing itself was read by
+            there.add(f"descriptor {number} on {os.readlink(f'/proc/self/fd/{number}')}")
+    return there

@@ -3,13 +3,15 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +97,18 @@ def alive(pid: int) -> bool:
 
 def with_scene(root: str) -> Store:
     """A store that holds a preprocessed scene."""
-    store = Store(root)
-    with store.draft(**SCENE.model_dump()) as draft:
+    shutil.copytree(_scene().name, root)
+    return Store(root)
+
+
+@cache
+def _scene() -> tempfile.TemporaryDirectory[str]:
+    """The folder of such a store, which goes with this process."""
+    folder = tempfile.TemporaryDirectory(prefix="darts-scene-")
+    with Store(folder.name).draft(**SCENE.model_dump()) as draft:
         write_zarr(encode(preprocessed_dataset(1, (130, 140)), "preprocessed"), draft.folder / GROUP)
         draft.commit()
-    return store
+    return folder
 
 
 def patches(store: Store) -> Any:

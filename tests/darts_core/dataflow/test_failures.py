@@ -11,8 +11,8 @@ from support import flows
 from darts_core.dataflow import BadItem, DataflowError, PackStep, PoolStep, ProcessStep, Queue, Sequence, UnpackStep
 
 COUNT = 20
-SECONDS = 5
-"""The longest that an error may take to surface, here without the start of processes."""
+SECONDS = 10
+"""The longest that an error may take to surface, here without the start of processes, on a busy machine."""
 PLACES = [0, COUNT // 2, COUNT - 1]
 
 
@@ -93,10 +93,10 @@ def test_an_error_overtakes_items_that_let_the_consumer_wait():
     sequence = Sequence(PoolStep(stuck, 2))
     sequence.queue_iterable(range(5))
     threading.Timer(3, release.set).start()
-    started = time.monotonic()
+    got = []
     with pytest.raises(DataflowError, match="item 1: ValueError: later item"):
-        list(sequence)
-    assert time.monotonic() - started < SECONDS
+        got.extend(sequence)
+    assert got == [], "the item before the error was waited for"
 
 
 def test_items_and_functions_that_cannot_be_sent_are_told():

@@ -96,7 +96,8 @@ def test_an_infinite_source_is_drawn_as_far_as_queues_and_workers_go_and_two_mor
             time.sleep(0.05)
             ahead = int(repr(drawn)[6:-1]) - taken
             assert ahead <= bound + 2
-        time.sleep(0.3)
+        flows.wait_until(lambda: int(repr(drawn)[6:-1]) - taken >= bound + 2)
+        time.sleep(0.1)
         assert int(repr(drawn)[6:-1]) - taken == bound + 2
 
 

@@ -30,7 +30,8 @@ def test_it_can_be_asked_in_the_midst():
     with Sequence(PoolStep(flows.double), Queue(3)) as sequence:
         sequence.queue_iterable(range(50))
         next(running := iter(sequence))
-        time.sleep(0.3)
+        flows.wait_until(lambda: sequence.flowstatus()[1].queued == 3)
+        time.sleep(0.1)
         source, double, consumer = sequence.flowstatus()
         assert double.queued == double.bound == 3
         assert (double.items_out, consumer.items_in) == (5, 1)

@@ -81,7 +81,7 @@ def test_a_release_upon_itself_keeps_every_id(tmp_path: Path) -> None:
     assert releases.retired(2022) == []
 
 
-@settings(max_examples=20)
+@settings(max_examples=6)
 @given(
     before=st.lists(st.tuples(st.integers(0, 600), st.sampled_from([60, 150])), min_size=1, max_size=6),
     after=st.lists(st.tuples(st.integers(0, 600), st.sampled_from([60, 150])), min_size=1, max_size=6),

@@ -50,14 +50,14 @@ def scenes(draw: st.DrawFn) -> list[gpd.GeoDataFrame]:
     return frames
 
 
-@settings(max_examples=40)
+@settings(max_examples=10)
 @given(frames=scenes(), cell_m=st.sampled_from([61.0, 100.0, 333.3, 65_536.0]), data=st.data())
 def test_cells_and_order_change_nothing(frames: list[gpd.GeoDataFrame], cell_m: float, data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(frames))
     assert_same_release(released(shuffled, cell_m=cell_m), merge_scenes(frames))
 
 
-@settings(max_examples=40)
+@settings(max_examples=10)
 @given(frames=scenes(), cell_m=st.sampled_from([61.0, 100.0, 333.3]))
 def test_groups_are_those_of_every_pair_compared(frames: list[gpd.GeoDataFrame], cell_m: float) -> None:
     """Against union-find over all pairs, written down as the definition reads."""

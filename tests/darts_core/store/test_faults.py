@@ -18,12 +18,16 @@ EVERY_REQUEST: tuple[Kind, ...] = ("500", "503", "reset", "lost answer", "slow")
 
 
 @pytest.fixture
-def proxy(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FaultyS3]:
-    """A proxy in front of the server; time-outs of a second, and nothing that was fetched before."""
+def proxy(
+    s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[FaultyS3]:
+    """A proxy in front of the server; time-outs of a second where it is slow, and nothing that was fetched before."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(darts_core.web, "TIMEOUT", 1.0)
+    slow = "slow" in request.node.name
+    if slow:
+        monkeypatch.setattr(darts_core.web, "TIMEOUT", 1.0)
     monkeypatch.setattr(darts_core.remote, "_ATTEMPTS", 3)
-    monkeypatch.setattr(darts_core.remote, "_REPEATS", 2)
+    monkeypatch.setattr(darts_core.remote, "_REPEATS", 1 if slow else 2)
     with faulty(s3, delay=1.5) as started:
         yield started
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,10 +69,10 @@ def patches(store, partition):
     return store.draft("sr_patches", partition, "p1")
 
 
-@pytest.fixture
-def scenes(tmp_path, make_scene):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, make_scene):
     """A store with two scenes to be super-resolved and one that is fine enough."""
-    store = Store(str(tmp_path / "store"))
+    store = Store(str(tmp_path_factory.mktemp("made") / "store"))
     for partition, scene in (
         ("A", make_scene(70, 60)),
         ("fine", make_scene(40, 40, resolution=3)),
@@ -81,6 +82,13 @@ def scenes(tmp_path, make_scene):
             write_zarr(encode(scene, "preprocessed"), draft.folder / GROUP)
             draft.commit()
     return store
+
+
+@pytest.fixture
+def scenes(tmp_path, made):
+    """A copy of that store, to be written into."""
+    shutil.copytree(made.root, tmp_path / "store")
+    return Store(str(tmp_path / "store"))
 
 
 def test_a_job_survives_its_file_and_says_no_secret(scenes):
