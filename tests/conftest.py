@@ -23,6 +23,9 @@ settings.load_profile("same")
 # threads of torch and BLAS that share cores with other processes wait for each other, for ten times the work
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# workers have one, and a console that is made at import keeps it, whatever width a test sets
+os.environ.pop("COLUMNS", None)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LONG = (
     "assets/test_demo.py",

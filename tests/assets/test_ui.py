@@ -3,12 +3,12 @@
 import re
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.demo import Demo
+from support.waiting import wait_until
 from typer.testing import CliRunner
 
 from darts_assets.cli import app
@@ -75,14 +75,7 @@ def test_switches_are_off_until_a_person_turns_them_on(  # type: ignore[no-untyp
             assert not switch.locator("input").is_checked(), f"{name} must be off until a person turns it on"
         for name in wanted:
             page.locator(SWITCH.format(name=f"sensors/{name}")).click()
-        _until(lambda: {one.name for one in instance.all_instigator_state() if one.is_running} == wanted)
+        wait_until(lambda: {one.name for one in instance.all_instigator_state() if one.is_running} == wanted)
 
 
 SWITCH = "xpath=//a[contains(@href, '/{name}')]/following-sibling::div//label[contains(@class, 'formatSwitch')]"
-
-
-def _until(condition: Callable[[], bool], patience_s: float = 60) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, "what was turned on is not on"
-        time.sleep(0.2)

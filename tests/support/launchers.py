@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from resources.launchers import launch as launching
 from resources.launchers.launch import launch
 from resources.launchers.underway import Underway
 from support.datasets import preprocessed_dataset
+from support.waiting import wait_until
 
 PARAMETERS = SuperResolveParameters(window=64)
 SCENE = ProductVersion(asset="preprocessed", partition="T1", version="v1")
@@ -82,13 +83,6 @@ if __name__ == "__main__":
         dg.materialize([product], instance=instance)
 """
 """A run in a process of its own, that can be interrupted and killed."""
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def alive(pid: int) -> bool:

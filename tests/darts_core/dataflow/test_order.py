@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from spdl.pipeline import StageInfo
 from support import flows
+from support.waiting import wait_until
 
 from darts_core.dataflow import DataflowError, PackStep, PoolStep, ProcessStep, Queue, RepackStep, Sequence, UnpackStep
 from darts_core.dataflow.run import Link, Run
@@ -96,7 +97,7 @@ def test_an_infinite_source_is_drawn_as_far_as_queues_and_workers_go_and_two_mor
             time.sleep(0.05)
             ahead = int(repr(drawn)[6:-1]) - taken
             assert ahead <= bound + 2
-        flows.wait_until(lambda: int(repr(drawn)[6:-1]) - taken >= bound + 2)
+        wait_until(lambda: int(repr(drawn)[6:-1]) - taken >= bound + 2)
         time.sleep(0.1)
         assert int(repr(drawn)[6:-1]) - taken == bound + 2
 

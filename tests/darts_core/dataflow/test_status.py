@@ -4,6 +4,7 @@ import time
 
 import pytest
 from support import flows
+from support.waiting import wait_until
 
 from darts_core.dataflow import PoolStep, ProcessStep, Queue, Sequence, describe_flow, describe_progress
 
@@ -30,7 +31,7 @@ def test_it_can_be_asked_in_the_midst():
     with Sequence(PoolStep(flows.double), Queue(3)) as sequence:
         sequence.queue_iterable(range(50))
         next(running := iter(sequence))
-        flows.wait_until(lambda: sequence.flowstatus()[1].queued == 3)
+        wait_until(lambda: sequence.flowstatus()[1].queued == 3)
         time.sleep(0.1)
         source, double, consumer = sequence.flowstatus()
         assert double.queued == double.bound == 3
