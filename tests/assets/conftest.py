@@ -11,6 +11,15 @@ from pathlib import Path
 import pytest
 from support.demo import DARTS_ASSETS, Demo, plain_environment
 
+from darts_assets.recording import ENVIRONMENT
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `prepare_home` sets for a process is of the test that calls it, and of none after it."""
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
