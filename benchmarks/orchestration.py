@@ -1,13 +1,14 @@
 """What orchestration costs when the work is nothing: a backfill of scenes from the queue to its end.
 
-    python benchmarks/orchestration.py [--scenes 1000] [--queued 0] [--sqlite] [--pages]
+    python benchmarks/orchestration.py [--scenes 1000] [--queued 0] [--sqlite | --password] [--pages]
 
 A chain of eight assets, each one small file a scene, goes through everything that real ones go through: decorator,
 store, IO manager, event log, queue, daemon. One scene in twenty fails at its first attempt; a second backfill takes up
 what failed. Prints how long it took, the memory of daemon and webserver (with their children that serve code; runs
 apart), how often each partition was made, what the second backfill touched, and what an asset costs in a run of one
-scene. With `--queued` a further backfill of so many scenes is queued and not waited for; with `--pages` the times of
-pages in Chromium are taken, before and meanwhile. Storage is a PostgreSQL that the script starts, or SQLite.
+scene. With `--queued` a further backfill of so many scenes is queued while no run may begin; with `--pages` the times
+of pages in Chromium are taken, before and meanwhile. Storage is a PostgreSQL that the script starts, reached by its
+socket as in deploy/systemd, or with `--password` over the network; or SQLite.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 import psutil
@@ -87,12 +89,13 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=1000, help="of the backfill that is run to its end")
     parser.add_argument("--queued", type=int, default=0, help="scenes of a further backfill that is only queued")
     parser.add_argument("--sqlite", action="store_true", help="SQLite in place of PostgreSQL")
+    parser.add_argument("--password", action="store_true", help="PostgreSQL over the network, with a password")
     parser.add_argument("--pages", action="store_true", help="take the times of pages in Chromium")
     options = parser.parse_args()
     os.environ |= ENVIRONMENT
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, HOME, ignore_errors=True)
-        url, size = stack.enter_context(_sqlite() if options.sqlite else _postgres())
+        url, size = stack.enter_context(_sqlite() if options.sqlite else _postgres(options.password))
         with _serving(url) as (instance, services):
             _measure(instance, services, options)
         if options.queued:
@@ -374,11 +377,12 @@ def _sqlite() -> Iterator[tuple[None, Callable[[], int]]]:
 
 
 @contextmanager
-def _postgres() -> Iterator[tuple[str, Callable[[], int]]]:
+def _postgres(password: bool) -> Iterator[tuple[str, Callable[[], int]]]:
     """URL of an empty database, and its bytes."""
     with _support("postgres").postgres_server() as server:
-        url = server.database()
-        question = ("-At", "-d", url.rpartition("/")[2], "-c", "SELECT pg_database_size(current_database())")
+        url = server.database(socket=not password)
+        database = urlsplit(url).path.removeprefix("/")
+        question = ("-At", "-d", database, "-c", "SELECT pg_database_size(current_database())")
         yield url, lambda: int(server.run("psql", *question))
 
 

@@ -70,10 +70,12 @@ class Postgres:
             self._process.wait(_PATIENCE)
             self._process = None
 
-    def database(self) -> str:
-        """URL of a new, empty database."""
+    def database(self, *, socket: bool = False) -> str:
+        """URL of a new, empty database, by password over the network or by the server's socket without one."""
         name = f"test_{secrets.token_hex(8)}"
         self.run("psql", "-d", USER, "-c", f"CREATE DATABASE {name}")
+        if socket:
+            return f"postgresql://{USER}@/{name}?host={self.folder}&port={self.port}"
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{name}"
 
     def run(self, program: str, *arguments: str) -> str:
@@ -103,7 +105,8 @@ def postgres_server() -> Iterator[Postgres]:
         secret.write_text(server.password)
         if os.geteuid() == 0:
             shutil.chown(folder, USER, USER), shutil.chown(secret, USER, USER)
-        made = [str(_bin() / "initdb"), "-D", str(folder / "data"), "-U", USER, "-A", "scram-sha-256", "--no-sync"]
+        made = [str(_bin() / "initdb"), "-D", str(folder / "data"), "-U", USER, "--no-sync"]
+        made += ["--auth-host", "scram-sha-256", "--auth-local", "trust"]
         subprocess.run([*made, "--pwfile", str(secret)], cwd=folder, check=True, capture_output=True, **_as_user())
         server.start()
         yield server
