@@ -23,7 +23,7 @@ CPU_SECONDS_BESIDE = 420.0
 """Of a scene: everything but segmentation, measured with `full_tile.py`."""
 PARTITIONS_AN_ASSET, ASSETS, SCENES_A_RUN = 100_000, 8, 16
 RUNS_A_SECOND = 0.3
-"""What a daemon queues where 70,000 scenes are registered: each run asks for their list once an asset. 1.0 at 10,000."""
+"""What a daemon queues where 70,000 scenes are registered, for each run asks for their list once an asset."""
 EVENT_KILOBYTES = 6.0
 """Of Dagster's storage for one partition of one asset, measured with `orchestration.py`."""
 

@@ -1,7 +1,7 @@
 """Which faults pass by themselves, and how often and how long work waits for that.
 
 What is wrong with a scene, a model or a setting is as wrong the second time: only what lies between this process and
-the data it asks for is worth another attempt.
+the data it asks for is worth another attempt, and a job that somebody killed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TypeVar
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from darts_core.errors import DartsError
+from darts_core.inference.job import JobKilled
 
 WAITS = (5.0, 25.0, 125.0)
 """Seconds before each further attempt, give or take a half; about the time that a store takes to shed load."""
@@ -169,7 +170,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _passes(error: BaseException) -> bool:
-    if isinstance(error, TimeoutError | ConnectionError):
+    if isinstance(error, TimeoutError | ConnectionError | JobKilled):
         return True
     if _status(error) in _STATUSES or (isinstance(error, OSError) and error.errno in _ERRNOS):
         return True

@@ -15,6 +15,10 @@ class JobError(DartsError):
     """A job that cannot start, or did not do what it was to do."""
 
 
+class JobKilled(JobError):
+    """A job of which a process is gone without a word: killed from outside, or for want of memory; maybe only once."""
+
+
 class Frozen(BaseModel):
     """A part of a job: once written, never changed, and without a field that is not known."""
 

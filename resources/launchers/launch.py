@@ -40,7 +40,7 @@ class Launches:
         self._going: Underway | None = None
         self._untaken: set[ProductVersion] = set()
         """Products of the job that goes on of which nobody has asked yet."""
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, JobError] = {}
         """Partitions that a job failed at, which were not due yet, and why."""
 
     def __enter__(self) -> Launches:
@@ -87,7 +87,7 @@ class Launches:
             if ended is None or ended.error is None:
                 return _metadata(job, going, ended)
             if not (going.found or made_some or ended.failed):
-                raise JobError(ended.error)
+                raise ended.error
             lost = False
             if not going.found:
                 self._failed |= ended.failed
@@ -98,9 +98,9 @@ class Launches:
         return {}
 
     def _raise_failed(self, job: Job) -> None:
-        why = [self._failed.pop(one.partition) for one in job.products if one.partition in self._failed]
-        if why:
-            raise JobError("\n".join(why))
+        for one in job.products:
+            if one.partition in self._failed:
+                raise self._failed.pop(one.partition)
 
     def _at_work_on(
         self,

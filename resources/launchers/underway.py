@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from darts_core.inference.job import JobError, JobKilled
 from resources.launchers.backend import Backend, Launched, Request, Unreachable
 from resources.launchers.messages import OutputReader
 from resources.reports import RankFailure, RankReport
@@ -27,9 +28,9 @@ class Ended:
     """How a job ended."""
 
     reports: Sequence[RankReport]
-    error: str | None
+    error: JobError | None
     """None where it did what it was to do."""
-    failed: Mapping[str, str]
+    failed: Mapping[str, JobError]
     """The partitions that ranks failed at, and why."""
 
 
@@ -122,13 +123,13 @@ def _ended(told: Mapping[str, Any], last: Sequence[str], note: str) -> Ended:
         (RankFailure(**failure) for failure in told.get("failures", ())), key=lambda failure: bool(failure.traceback)
     )
     failed = {
-        scene: _reason(told, [failure for failure in failures if failure.scene == scene], last, note)
+        scene: _error(told, [failure for failure in failures if failure.scene == scene], last, note)
         for scene in {failure.scene for failure in failures if failure.scene}
     }
-    return Ended(reports, _reason(told, failures, last, note), failed)
+    return Ended(reports, _error(told, failures, last, note), failed)
 
 
-def _reason(told: Mapping[str, Any], failures: Sequence[RankFailure], last: Sequence[str], note: str) -> str:
+def _error(told: Mapping[str, Any], failures: Sequence[RankFailure], last: Sequence[str], note: str) -> JobError:
     """Which ranks failed and why, those that had no last words first, and the last lines of the first that had."""
     said = [failure.traceback for failure in failures if failure.traceback]
     heads = [f"Rank {failure.rank} failed: {failure.error}" for failure in failures]
@@ -140,12 +141,15 @@ def _reason(told: Mapping[str, Any], failures: Sequence[RankFailure], last: Sequ
     elif not heads:
         heads.append(f"The job ended with the status {told['status']}")
     lines = said[0].rstrip().splitlines() if said else [*last]
-    return "\n".join(
-        [
-            *heads,
-            "What is published stays; the next run computes the rest.",
-            *(["Last lines:", *lines] if lines else []),
-        ]
+    killed = not told or any(not failure.traceback for failure in failures)
+    return (JobKilled if killed else JobError)(
+        "\n".join(
+            [
+                *heads,
+                "What is published stays; the next run computes the rest.",
+                *(["Last lines:", *lines] if lines else []),
+            ]
+        )
     )
 
 

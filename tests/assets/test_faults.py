@@ -15,6 +15,7 @@ import requests
 
 from darts_assets.faults import WAITS, Patience, TookTooLong, at_most, interrupts_kept, is_transient
 from darts_core.errors import DartsError
+from darts_core.inference.job import JobError, JobKilled
 
 
 def caused_by(cause: BaseException) -> DartsError:
@@ -48,10 +49,12 @@ PASS = [
     rasterio.errors.RasterioIOError("HTTP response code: 503"),
     rasterio.errors.RasterioIOError("CURL error: Could not resolve host: host"),
     ExceptionGroup("two", [ValueError(), TimeoutError()]),
+    JobKilled("its process is gone without a word"),
 ]
 STAY = [
     ValueError("the scene has no bands"),
     DartsError("unknown band"),
+    JobError("a rank failed, and said why"),
     FileNotFoundError(errno.ENOENT, "gone"),
     PermissionError(errno.EACCES, "not yours"),
     OSError(errno.ENOSPC, "the disk is full"),

@@ -8,6 +8,7 @@ import pytest
 from support.batches import KEYS, failure
 from support.datasets import preprocessed_dataset
 
+from darts_assets import faults
 from darts_assets.assets.sr_patches import sr_patches
 from darts_assets.batches import batch_tags
 from darts_assets.partitions import SCENES
@@ -19,7 +20,7 @@ from io_managers.shards import ShardsIOManager
 from io_managers.zarr import ZarrIOManager
 from resources.accelerator import Accelerator, Launcher
 from resources.launchers.backend import Request
-from resources.launchers.local import LocalBackend
+from resources.launchers.local import LocalBackend, LocalJob
 from resources.models import ModelStore
 
 A, B, C, D = KEYS[:4]
@@ -117,3 +118,20 @@ def test_a_scene_that_ranks_fail_at_is_red_alone_with_their_words(
     assert "Traceback (most recent call last)" in said
     assert instance.get_materialized_partitions(sr_patches.key) == {A, C}
     assert launched in ([[A, B, C], [A, C]], [[A, B, C], [C]])
+
+
+def test_a_job_that_is_killed_before_it_made_anything_is_followed_by_another(
+    instance: dg.DagsterInstance, launched: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, submit = with_scenes(tmp_path / "store"), LocalBackend.submit
+
+    def killed(backend: LocalBackend, request: Request, variables: dict[str, str]) -> LocalJob:
+        job = submit(backend, request, variables)
+        if len(launched) == 1:
+            job._supervisor.kill()
+        return job
+
+    monkeypatch.setattr(LocalBackend, "submit", killed)
+    monkeypatch.setattr(faults, "WAITS", (0.1,))
+    assert batch(instance, store, LOCAL, [A, B]).success
+    assert launched == [[A, B], [A, B]]

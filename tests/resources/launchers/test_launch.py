@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from darts_core.inference.job import JobError, ProductVersion, StoreAddress
+from darts_core.inference.job import JobError, JobKilled, ProductVersion, StoreAddress
 from darts_core.segmentation.job import SegmentJob, SegmentModel, SegmentTask, raster_name
 from darts_core.segmentation.parameters import SegmentParameters
 from darts_core.store import Store, StoreUnavailable
@@ -196,6 +196,14 @@ def test_one_that_makes_nothing_is_the_error_of_the_scene_that_it_began_with(sta
     assert went.pop("A").startswith("The job ended without a word")
     assert went == {"B": "made", "C": "made"}
     assert played.started == ["ABC", "BC"]
+
+
+def test_a_job_that_was_killed_is_told_from_one_that_says_why_it_failed() -> None:
+    killed = RankFailure(rank=1, scene="A", error="its process 7 is gone without a word")
+    lost, failed = underway._ended({}, [], ""), underway._ended(died_at("A"), [], "")
+    gone = underway._ended({"status": 1, "why": "", "failures": [killed.model_dump()]}, [], "")
+    assert [type(ended.error) for ended in (lost, failed, gone)] == [JobKilled, JobError, JobKilled]
+    assert (type(failed.failed["A"]), type(gone.failed["A"])) == (JobError, JobKilled)
 
 
 def test_a_lost_run_s_job_is_watched_also_where_it_does_more_than_is_left(stage: Callable[..., Stage]) -> None:

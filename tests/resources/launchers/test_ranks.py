@@ -161,7 +161,7 @@ def test_a_killed_rank_fails_the_run_and_the_next_one_computes_the_rest(
         success, said = run()
         killer.join()
         assert not success
-        assert "JobError: Rank 1 failed: its process" in said
+        assert "JobKilled: Rank 1 failed: its process" in said
         assert set(psutil.Process().children(recursive=True)) <= others
         before = published(scenes)
         assert before

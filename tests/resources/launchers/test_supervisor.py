@@ -75,7 +75,7 @@ def test_a_supervisor_that_is_killed_fails_the_run_and_leaves_nothing(products: 
     os.kill(supervisor.pid, signal.SIGKILL)
     assert run.wait(WITHIN) == 1
     assert not [file for file in pids.iterdir() if alive(int(file.stem))]
-    assert "JobError: The job ended without a word (the signal 9): its supervisor was killed" in run.communicate()[1]
+    assert "JobKilled: The job ended without a word (the signal 9): its supervisor was killed" in run.communicate()[1]
 
 
 def test_a_device_never_has_two_jobs_however_runs_are_killed_and_tried_again(products: Store, tmp_path: Path) -> None:
