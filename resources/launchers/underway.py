@@ -141,7 +141,7 @@ def _error(told: Mapping[str, Any], failures: Sequence[RankFailure], last: Seque
     elif not heads:
         heads.append(f"The job ended with the status {told['status']}")
     lines = said[0].rstrip().splitlines() if said else [*last]
-    killed = not told or any(not failure.traceback for failure in failures)
+    killed = any(not failure.traceback for failure in failures) or not (said or told.get("why"))
     return (JobKilled if killed else JobError)(
         "\n".join(
             [

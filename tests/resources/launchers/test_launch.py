@@ -202,7 +202,9 @@ def test_a_job_that_was_killed_is_told_from_one_that_says_why_it_failed() -> Non
     killed = RankFailure(rank=1, scene="A", error="its process 7 is gone without a word")
     lost, failed = underway._ended({}, [], ""), underway._ended(died_at("A"), [], "")
     gone = underway._ended({"status": 1, "why": "", "failures": [killed.model_dump()]}, [], "")
+    silent, cancelled = ({"status": 1, "why": why, "failures": []} for why in ("", "the run was ended"))
     assert [type(ended.error) for ended in (lost, failed, gone)] == [JobKilled, JobError, JobKilled]
+    assert [type(underway._ended(told, [], "").error) for told in (silent, cancelled)] == [JobKilled, JobError]
     assert (type(failed.failed["A"]), type(gone.failed["A"])) == (JobError, JobKilled)
 
 
