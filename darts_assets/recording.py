@@ -64,13 +64,14 @@ def announce(context: dg.AssetExecutionContext, keys: Sequence[str]) -> None:
         told = set(context.partition_keys)
         keys = [key for key in keys if key not in told]
     plan = context.op_execution_context.get_step_execution_context().execution_plan
-    outputs = [
-        (step, output) for step in plan.steps if step.key in plan.step_keys_to_execute for output in step.step_outputs
-    ]
+    graph = context.job_def.asset_layer.asset_graph
     events = [
         _planned(context, step.key, output.asset_key, key)
-        for step, output in outputs
-        if output.asset_key is not None
+        for step in plan.steps
+        if step.key in plan.step_keys_to_execute
+        for output in step.step_outputs
+        # others of the run, which have no such partitions, Dagster has told of
+        if output.asset_key and graph.get(output.asset_key).partitions_def == context.assets_def.partitions_def
         for key in keys
     ]
     # in the instance's own way, one by one, they take ten times as long

@@ -15,10 +15,12 @@ from support.batches import KEYS, Bench, failure
 from darts_assets import faults
 from darts_assets.batches import batch_tags
 from darts_assets.partitions import SCENES
-from darts_assets.products import SECONDS_TAG
+from darts_assets.products import SECONDS_TAG, product
 from darts_assets.recording import ENVIRONMENT
 from darts_core.errors import DartsError
 from darts_core.store import Store
+from io_managers.base import StoreResource
+from io_managers.files import FileIOManager
 
 BLOCKED = KEYS[3]
 """What the blocking check of `first` holds against."""
@@ -80,6 +82,25 @@ class TestFailures:
         bench.on_make = wrong
         bench.execute(partition_key=KEYS[1])
         assert bench.failed("first") == bench.failed("second") == {KEYS[1]}
+
+    def test_what_has_no_partitions_is_not_told_to_have_some(self, bench: Bench) -> None:
+        @dg.asset
+        def whole() -> None: ...
+
+        @product(partitions_def=SCENES, io_manager_key="file", code_version="1")
+        def part(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            return dg.MaterializeResult(data_version=dg.DataVersion("1"))
+
+        resources = {"file": FileIOManager(store=StoreResource(root=bench.store.root))}
+        dg.materialize([part, whole], instance=bench.instance, partition_key=KEYS[0], resources=resources)
+        told = {
+            record.asset_key.path[-1]: record.partition_key
+            for asset in ("part", "whole")
+            for record in bench.instance.event_log_storage.get_event_records(
+                dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.AssetKey(asset)), limit=1
+            )
+        }
+        assert told == {"part": KEYS[0], "whole": None}
 
     def test_while_a_run_goes_on_all_that_it_has_yet_to_make_is_seen_as_being_made(self, bench: Bench) -> None:
         seen = {}
