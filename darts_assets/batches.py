@@ -106,7 +106,9 @@ def begun(context: dg.AssetExecutionContext) -> None:
         _FAILED[run] = {}
         keys = keys_of(context)
         tags = described(keys) if context.assets_def.partitions_def == SCENES else {}
-        announce(context, keys)
+        graph, partitions = context.job_def.asset_layer.asset_graph, context.assets_def.partitions_def
+        alike = {key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def == partitions}
+        announce(context.instance, context.run, alike, keys)
         if not context.has_partition_key:
             # which scenes failed is known to this process only; where it dies, the next begins with the first asset
             tags[RETRY_STRATEGY_TAG] = ReexecutionStrategy.ALL_STEPS.value

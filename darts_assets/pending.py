@@ -39,11 +39,11 @@ def pending(instance: DagsterInstance) -> Iterator[Pending]:
     registered = instance.get_dynamic_partitions(str(SCENES.name))
     place = {key: number for number, key in enumerate(registered)}
     for run in instance.get_runs(dg.RunsFilter(statuses=_WAITING)):
-        yield Pending(run.asset_selection, _scenes(run, registered, place), "waits in the queue", run.run_id)
+        yield Pending(run.asset_selection, scenes_of(run, registered, place), "waits in the queue", run.run_id)
     yield from _in_backfills(instance)
 
 
-def _scenes(run: DagsterRun, registered: Sequence[str], place: dict[str, int]) -> set[str]:
+def scenes_of(run: DagsterRun, registered: Sequence[str], place: dict[str, int]) -> set[str]:
     """What a run makes; a range is of the order of registration."""
     first, last = (run.tags.get(tag) for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
     if named := named_in(run.tags):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import cast
 
 import dagster as dg
+from dagster import DagsterInstance, DagsterRun
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
@@ -53,45 +54,42 @@ def spec_of(context: dg.AssetExecutionContext, check: dg.AssetCheckResult) -> dg
     return next(spec for spec in context.assets_def.check_specs if spec.name == check.check_name)
 
 
-def announce(context: dg.AssetExecutionContext, keys: Sequence[str]) -> None:
-    """Tell that a run is about to make all its assets of some partitions, as far as Dagster did not when it was queued.
+def announce(instance: DagsterInstance, run: DagsterRun, assets: Set[dg.AssetKey], keys: Sequence[str]) -> None:
+    """Tell of each partition that a run is about to make its assets of it.
 
     Until the run ends they are seen as being made; what it has not made by then is red if it failed.
+
+    Args:
+        assets: those that have these partitions; others of the run Dagster has told of.
     """
-    # every storage that comes with Dagster is one
-    storage = cast("SqlEventLogStorage", context.instance.event_log_storage)
-    if not storage.supports_partition_subset_in_asset_materialization_planned_events:
-        told = set(context.partition_keys)
-        keys = [key for key in keys if key not in told]
-    plan = context.op_execution_context.get_step_execution_context().execution_plan
-    graph = context.job_def.asset_layer.asset_graph
+    plan = instance.get_execution_plan_snapshot(str(run.execution_plan_snapshot_id))
     events = [
-        _planned(context, step.key, output.asset_key, key)
+        _planned(run, step.key, asset, key)
         for step in plan.steps
         if step.key in plan.step_keys_to_execute
-        for output in step.step_outputs
-        # others of the run, which have no such partitions, Dagster has told of
-        if output.asset_key and graph.get(output.asset_key).partitions_def == context.assets_def.partitions_def
+        for output in step.outputs
+        if output.properties and (asset := output.properties.asset_key) and asset in assets
         for key in keys
     ]
+    # every storage that comes with Dagster is one
+    storage = cast("SqlEventLogStorage", instance.event_log_storage)
     # in the instance's own way, one by one, they take ten times as long
     for start in range(0, len(events), AT_ONCE):
         with storage.index_connection() as connection:
             connection.execute(storage.prepare_insert_event_batch(events[start : start + AT_ONCE]))
 
 
-def _planned(context: dg.AssetExecutionContext, step: str, asset: dg.AssetKey, key: str) -> EventLogEntry:
+def _planned(run: DagsterRun, step: str, asset: dg.AssetKey, key: str) -> EventLogEntry:
     data = AssetMaterializationPlannedData(asset, partition=key, partitions_subset=None)
-    event = DagsterEvent.build_asset_materialization_planned_event(context.job_name, step, data)
     return EventLogEntry(
         error_info=None,
         level=logging.DEBUG,
         user_message="",
-        run_id=context.run.run_id,
+        run_id=run.run_id,
         timestamp=time.time(),
         step_key=step,
-        job_name=context.job_name,
-        dagster_event=event,
+        job_name=run.job_name,
+        dagster_event=DagsterEvent.build_asset_materialization_planned_event(run.job_name, step, data),
     )
 
 

@@ -11,19 +11,26 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 from dagster import DagsterEventType, DagsterRun
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._serdes.config_class import ConfigurableClassData
 
 MACHINE = "darts/machine"
 """Where a run's process was started: host, and which of its lives."""
 PROCESS = "darts/process"
 """Its process, where it is known when the run begins."""
+
+PATIENCE = 150.0
+"""Seconds for which a code server that went with a run may be gone; Dagster's daemon starts its own within 60."""
 
 _STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 
@@ -33,6 +40,11 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     It judges only what was started on this machine; a run elsewhere counts as alive.
     """
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(inst_data)
+        self._missed: dict[str, float] = {}
+        """Lost runs, and since when they are waited for."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """As ever, with a note of this machine."""
@@ -52,30 +64,32 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if host != here or not life or not _is_local(run.tags):
             return CheckRunHealthResult(WorkerStatus.RUNNING, "It was not started on this machine")
         if life != now:
-            return _gone(f"{socket.gethostname()} was restarted since the run began")
-        pid = self._pid(run)
-        if pid is None or _lives(pid):
+            return self._gone(run, f"{socket.gethostname()} was restarted since the run began")
+        pids = self._pids(run)
+        if not pids or any(map(_lives, pids)):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return _gone(f"its process {pid} on {socket.gethostname()} is gone: killed, or out of memory")
+        return self._gone(run, f"its process {pids[-1]} on {socket.gethostname()} is gone: killed, or out of memory")
 
-    def _pid(self, run: DagsterRun) -> int | None:
+    def _pids(self, run: DagsterRun) -> list[int]:
+        """Processes that were started for a run: several where its code server died while it started the first."""
         if run.tags.get(PROCESS):
-            return int(run.tags[PROCESS])
-        for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
-            found = _STARTED.search(entry.message)
-            if found:
-                return int(found[1])
-        return None
+            return [int(run.tags[PROCESS])]
+        told = self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)
+        return [int(found[1]) for found in (_STARTED.search(entry.message) for entry in told) if found]
+
+    def _gone(self, run: DagsterRun, why: str) -> CheckRunHealthResult:
+        """A lost run, once Dagster can retry it: where it finds no code server then, it never will."""
+        since = self._missed.setdefault(run.run_id, time.monotonic())
+        if not _server_answers(run.tags) and time.monotonic() - since < PATIENCE:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"{why}, and its code server is not back")
+        del self._missed[run.run_id]
+        told = f"{why}. What it had finished is kept; a run that is started anew goes on from there"
+        return CheckRunHealthResult(WorkerStatus.FAILED, told)
 
 
 def process_tags() -> dict[str, str]:
     """The tags of a run that this process executes itself."""
     return {MACHINE: _machine(), PROCESS: str(os.getpid())}
-
-
-def _gone(why: str) -> CheckRunHealthResult:
-    told = f"{why}. What it had finished is kept; a run that is started anew goes on from there"
-    return CheckRunHealthResult(WorkerStatus.FAILED, told)
 
 
 def _is_local(tags: Mapping[str, str]) -> bool:
@@ -84,6 +98,18 @@ def _is_local(tags: Mapping[str, str]) -> bool:
         return True
     server = json.loads(tags.get(GRPC_INFO_TAG, "{}"))
     return bool(server.get("socket")) or server.get("host") in ("localhost", "127.0.0.1")
+
+
+def _server_answers(tags: Mapping[str, str]) -> bool:
+    """Whether the code server that started a run is there, or another in its place; true where there was none."""
+    if tags.get(PROCESS):
+        return True
+    server = json.loads(tags[GRPC_INFO_TAG])
+    try:
+        DagsterGrpcClient(**server).ping("")
+    except DagsterUserCodeUnreachableError:
+        return False
+    return True
 
 
 def _machine() -> str:

@@ -1,22 +1,31 @@
 """A run whose process was really killed is ended with the reason and its place freed; no other is touched."""
 
 import logging
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_test_daemon_workspace_context
-from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget, GrpcServerTarget
 from dagster._daemon.monitoring.concurrency import execute_concurrency_slots_iteration
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+from dagster._grpc.server import GrpcServerProcess
 
 from darts_assets.automation import launcher
 from darts_assets.automation.launcher import MACHINE, PROCESS
+from darts_assets.partitions import SCENES, add
+from darts_assets.queueing import LOCATION, MODULE, queue
 
+ROOT = Path(__file__).parents[2]
+KEY = "T08WMA_20230801T000000_S2A"
 POOL = "accelerator"
 
 HOLDS_A_PLACE = """
@@ -59,6 +68,14 @@ def process(instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[subprocess
     yield running
     running.kill()
     running.wait()
+
+
+@contextmanager
+def started_server(instance: dg.DagsterInstance) -> Iterator[GrpcServerProcess]:
+    """A code server of ours, on a port."""
+    code = LoadableTargetOrigin(module_name=MODULE, executable_path=sys.executable)
+    with GrpcServerProcess(instance.get_ref(), loadable_target_origin=code, force_port=True, cwd=str(ROOT)) as server:
+        yield server
 
 
 def monitor(instance: dg.DagsterInstance) -> None:
@@ -127,6 +144,67 @@ def test_what_cannot_be_judged_is_left_alone(instance: dg.DagsterInstance, tags:
     instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
     monitor(instance)
     assert the_run(instance).status is dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_whose_code_server_dies_as_it_is_started_waits_for_the_next(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance, started_server(instance) as server:
+        add(instance, SCENES, [KEY])
+        target = GrpcServerTarget("localhost", server.port, socket=None, location_name=LOCATION)
+        with create_test_daemon_workspace_context(target, instance) as context:
+            queue(instance, [[KEY]], None)
+            server.server_process.kill()
+            server.server_process.wait()
+            for _ in QueuedRunCoordinatorDaemon(interval_seconds=5).run_iteration(context):
+                pass
+        assert the_run(instance).status is dg.DagsterRunStatus.QUEUED
+
+
+class TestCodeServer:
+    """A run that was lost together with its code server is given up when there is one to retry it."""
+
+    def lost(self, instance: dg.DagsterInstance, server: str) -> dg.DagsterRun:
+        """A started run whose two processes are gone."""
+
+        @dg.job
+        def nothing() -> None:
+            """No step."""
+
+        tags = {MACHINE: launcher._machine(), ".dagster/grpc_info": server}
+        run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        for _ in range(2):
+            with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+                ended.wait()
+            instance.report_engine_event(f"Started process for run (pid: {ended.pid}).", run)
+        return run
+
+    def test_at_once_where_it_answers(self, instance: dg.DagsterInstance) -> None:
+        with started_server(instance) as server:
+            self.lost(instance, f'{{"host": "localhost", "port": {server.port}}}')
+            monitor(instance)
+        assert the_run(instance).status is dg.DagsterRunStatus.FAILURE
+
+    def test_later_where_it_does_not(self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lost(instance, '{"host": "localhost", "port": 1}')
+        monitor(instance)
+        assert the_run(instance).status is dg.DagsterRunStatus.STARTED
+        monkeypatch.setattr(launcher, "PATIENCE", 0.0)
+        monitor(instance)
+        assert the_run(instance).status is dg.DagsterRunStatus.FAILURE
+
+    def test_not_at_all_while_one_of_its_processes_lives(
+        self, instance: dg.DagsterInstance, process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(launcher, "PATIENCE", 0.0)
+        run = self.lost(instance, '{"socket": "/tmp/nothing"}')
+        instance.report_engine_event(f"Started process for run (pid: {process.pid}).", run)
+        with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+            ended.wait()
+        instance.report_engine_event(f"Started process for run (pid: {ended.pid}).", run)
+        monitor(instance)
+        status = instance.get_run_by_id(run.run_id)
+        assert status is not None
+        assert status.status is dg.DagsterRunStatus.STARTED
 
 
 def test_a_number_that_went_to_another_program_is_no_run(instance: dg.DagsterInstance) -> None:
