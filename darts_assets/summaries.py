@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darts_assets.types import Dataset, GeoDataFrame, StoredFile, StoredShards
 from darts_core import maps, pictures
+from darts_core.contracts import REFLECTANCE, variable
 from io_managers.base import Summary
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from darts_core.inference.shards import ShardSet
 
 _PATCHES_SHOWN = 8
+_UPSCALED_SHOWN = 4
 
 
 def summarize_scene(dataset: Dataset) -> Summary:
@@ -37,12 +40,17 @@ def summarize_preprocessed(dataset: Dataset) -> Summary:
     }
 
 
-def summarize_shards(stored: StoredShards) -> Summary:
-    """How many windows were predicted, or that the scene passed unchanged."""
+def summarize_shards(stored: StoredShards, scene: Dataset) -> Summary:
+    """Some of the windows that were predicted of a scene, and how many there are; or that it passed unchanged."""
     made = stored.shards
     if not made.shards:
-        return {"passed unchanged": True, "why": "the scene is at or below the target resolution"}
+        return {
+            "passed unchanged": True,
+            "why": "the scene is at or below the target resolution",
+            **_where(*_extents([scene])),
+        }
     return {
+        "windows": _some_windows(made),
         "passed unchanged": False,
         "model": made.model,
         "factor": made.plan.factor,
@@ -51,7 +59,18 @@ def summarize_shards(stored: StoredShards) -> Summary:
         "window (pixels)": f"{made.plan.window[1]} x {made.plan.window[0]}",
         "overlap (pixels)": made.plan.overlap,
         "border (pixels)": made.plan.border,
+        **_where(*_extents([scene])),
     }
+
+
+def _some_windows(made: ShardSet) -> str:
+    numbers = made.numbers()
+    places = np.unique(np.linspace(0, len(numbers) - 1, _PATCHES_SHOWN).astype(int))
+    row = variable(made.product, made.bands[0])
+    nodata = row.nodata if row else None
+    windows = [codes for _, codes in made.windows([numbers[place] for place in places])]
+    # each is stretched by itself, so that its codes do as well as reflectance
+    return pictures.contact_sheet([np.where(codes == nodata, np.nan, codes) for codes in windows], None, made.bands)
 
 
 def summarize_probabilities(dataset: Dataset) -> Summary:
@@ -85,7 +104,7 @@ def summarize_polygons(frame: GeoDataFrame) -> Summary:
         "polygons": len(frame),
         "area (ha)": round(float(frame["area_m2"].sum()) / 1e4, 3),
         "crs": str(frame.crs),
-        **({} if frame.empty else _where(frame.total_bounds, frame.crs)),
+        **({} if frame.empty else _where((frame.total_bounds, frame.crs))),
     }
 
 
@@ -111,14 +130,18 @@ def _grid(dataset: Dataset) -> Summary:
         "resolution (m)": round(abs(float(dataset.rio.resolution()[0])), 4),
         "crs": str(dataset.rio.crs),
         "bounds (left, bottom, right, top)": f"{left:.6g}, {bottom:.8g}, {right:.6g}, {top:.8g}",
-        **_where((left, bottom, right, top), dataset.rio.crs),
+        **_where(*_extents([dataset])),
     }
 
 
-def _where(bounds: Sequence[float], crs: Any) -> Summary:
-    """A map of the north with these bounds (left, bottom, right, top) on it; nothing where they lie elsewhere."""
-    located = maps.whereabouts(bounds, crs)
+def _where(*areas: tuple[Sequence[float], Any]) -> Summary:
+    """A map of the north with areas on it (left, bottom, right, top, and their CRS); nothing where none lies there."""
+    located = maps.whereabouts(*areas)
     return {} if located is None else {"where": located}
+
+
+def _extents(scenes: Iterable[Dataset]) -> list[tuple[Sequence[float], Any]]:
+    return [(scene.rio.bounds(), scene.rio.crs) for scene in scenes]
 
 
 def _histogram(array: xr.DataArray) -> Any:
@@ -126,12 +149,10 @@ def _histogram(array: xr.DataArray) -> Any:
     return np.histogram(values[~np.isnan(values)], bins=50, range=(0.0, 1.0))[0]
 
 
-def summarize_patches(patches: Dataset) -> Summary:
-    """Some of the patches with their truth, how many there are, and how they are split."""
+def summarize_patches(patches: Dataset, scenes: Iterable[Dataset]) -> Summary:
+    """Some of the patches with their truth, how many there are, how they are split, and where they come from."""
     slumps = (patches["mask"] == 1).sum(("y", "x")).values
-    # those with most to see, in the order in which they lie in the set
-    shown = np.sort(np.argsort(-slumps, kind="stable")[:_PATCHES_SHOWN])
-    some = patches[["image", "mask"]].isel(patch=shown).compute()
+    some = _with_most_to_see(patches, slumps)
     return {
         "patches with truth": pictures.contact_sheet(some["image"].values, some["mask"].values, patches.attrs["bands"]),
         "patches": int(patches.sizes["patch"]),
@@ -140,17 +161,47 @@ def summarize_patches(patches: Dataset) -> Summary:
         "bands": ", ".join(patches.attrs["bands"]),
         "input": patches.attrs["input"],
         "scenes": list(patches.attrs["scenes"]),
+        **_where(*_extents(scenes)),
     }
 
 
-def summarize_checkpoint(file: StoredFile) -> Summary:
-    """How good the model was on what was kept for validation."""
+def _with_most_to_see(patches: Dataset, slumps: Any) -> Dataset:
+    """Images and masks of those with most slump pixels, in the order in which they lie in the set."""
+    shown = np.sort(np.argsort(-slumps, kind="stable")[:_PATCHES_SHOWN])
+    return patches[["image", "mask"]].isel(patch=shown).compute()
+
+
+def summarize_segmentation_model(file: StoredFile, patches: Dataset) -> Summary:
+    """How good the model was on what was kept for validation, and what it found there."""
+    from darts_core.training.samples import slumps_found
+
+    held = patches.isel(patch=np.flatnonzero(patches["validation"].values))
+    some = _with_most_to_see(held, (held["mask"] == 1).sum(("y", "x")).values)
+    images, truth = some["image"].values, some["mask"].values
+    found = slumps_found(file.path, images)
+    title = "kept for validation: truth yellow, found blue"
+    return {title: pictures.contact_sheet(images, truth, patches.attrs["bands"], found=found), **_metrics(file)}
+
+
+def summarize_upscaler(file: StoredFile, scenes: Sequence[Dataset]) -> Summary:
+    """How good the model was on what was kept for validation, what it restores, and where it learned."""
+    from darts_core.training.samples import restored
+
+    parts = [part for scene in scenes[:_UPSCALED_SHOWN] for part in restored(file.path, scene)]
+    title = "degraded, restored, as it is"
+    picture = (
+        {title: pictures.contact_sheet(parts, None, [row.name for row in REFLECTANCE], columns=3)} if parts else {}
+    )
+    return {**picture, **_metrics(file), **_where(*_extents(scenes))}
+
+
+def _metrics(file: StoredFile) -> Summary:
     metrics = json.loads(file.beside(".json").read_text())
     return {name: round(value, 4) for name, value in metrics.items()}
 
 
-def summarize_evaluation(file: StoredFile) -> Summary:
-    """Agreement of pixels and objects, a row a scene."""
+def summarize_evaluation(file: StoredFile, scenes: Iterable[Dataset]) -> Summary:
+    """Agreement of pixels and objects, a row a scene, and where the scenes lie."""
     from darts_core.evaluation.scenes import ModelEvaluation
 
     made = ModelEvaluation.model_validate_json(file.path.read_text())
@@ -160,4 +211,4 @@ def summarize_evaluation(file: StoredFile) -> Summary:
         values = (one.iou, one.f1, one.precision, one.recall, report.best_threshold)
         cells = (key, *(f"{value:.3f}" for value in values))
         lines.append(f"| {' | '.join(cells)} |")
-    return {"agreement": "\n".join(lines), "trained on every pixel of": made.left_out}
+    return {"agreement": "\n".join(lines), "trained on every pixel of": made.left_out, **_where(*_extents(scenes))}

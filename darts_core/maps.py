@@ -45,10 +45,10 @@ def footprint(bounds: Sequence[float], crs: Any) -> np.ndarray | None:
     return points if inside.all() else None
 
 
-def whereabouts(bounds: Sequence[float], crs: Any) -> str | None:
-    """A data URI of a small map with one area marked on it; None where it is not on the map."""
-    area = footprint(bounds, crs)
-    return None if area is None else data_uri(arctic({_MARK: [area]}, side=160, least=7.0))
+def whereabouts(*areas: tuple[Sequence[float], Any]) -> str | None:
+    """A data URI of a small map with areas (bounds and their CRS) marked on it; None where none is on the map."""
+    found = [area for area in (footprint(bounds, crs) for bounds, crs in areas) if area is not None]
+    return data_uri(arctic({_MARK: found}, side=160, least=7.0)) if found else None
 
 
 def arctic(

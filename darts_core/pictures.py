@@ -23,6 +23,7 @@ RGB = ("red", "green", "blue")
 _HEAT = np.array([(18, 20, 46), (64, 32, 110), (150, 44, 105), (226, 92, 60), (250, 180, 60), (252, 250, 190)], float)
 _EMPTY = (232, 236, 240)
 _SLUMP = (255, 222, 60)
+_FOUND = (70, 160, 255)
 
 
 def true_colour(dataset: xr.Dataset) -> str:
@@ -91,26 +92,45 @@ def outlines(frame: gpd.GeoDataFrame, bounds: Sequence[float] | None = None) -> 
     return data_uri(image)
 
 
-def contact_sheet(images: np.ndarray, masks: np.ndarray, bands: Sequence[str], columns: int = 4) -> str:
+def contact_sheet(
+    images: Sequence[np.ndarray] | np.ndarray,
+    masks: np.ndarray | None,
+    bands: Sequence[str],
+    columns: int = 4,
+    *,
+    found: np.ndarray | None = None,
+) -> str:
     """Patches side by side, each under its own stretch, with what is true outlined; what is to be ignored is grey.
 
     Args:
         images: (patch, band, y, x) of any unit, NaN where there is no data.
-        masks: (patch, y, x): 1 slump, 0 none, anything else to be ignored.
+        masks: (patch, y, x): 1 slump, 0 none, anything else to be ignored; None where nothing is known.
         bands: names of the bands; red, green and blue, else the first three.
+        columns: patches side by side.
+        found: bool (patch, y, x), what a model takes for slumps; outlined in blue, the truth in yellow upon it.
     """
     named = [list(bands).index(name) for name in RGB] if set(RGB) <= set(bands) else (list(range(len(bands))) * 3)[:3]
     side = SIDE // columns
     sheet = Image.new("RGB", (side * columns, side * -(-len(images) // columns)), _EMPTY)
-    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        values = np.where(mask[..., None] > 1, np.nan, np.moveaxis(image[named].astype(np.float32), 0, -1))
+    for number, image in enumerate(images):
+        values = np.moveaxis(image[named].astype(np.float32), 0, -1)
+        if masks is not None:
+            values = np.where(masks[number][..., None] > 1, np.nan, values)
         size = (side - 2, side - 2)
         tile = np.array(_stretched(values, _limits(values)).resize(size, Image.Resampling.BOX))
-        slump = np.pad(np.array(Image.fromarray(mask == 1).resize(size, Image.Resampling.NEAREST)), 1, mode="edge")
-        inner = slump[:-2, 1:-1] & slump[2:, 1:-1] & slump[1:-1, :-2] & slump[1:-1, 2:]
-        tile[slump[1:-1, 1:-1] & ~inner] = _SLUMP
+        if found is not None:
+            tile[_rim(found[number], size)] = _FOUND
+        if masks is not None:
+            tile[_rim(masks[number] == 1, size)] = _SLUMP
         sheet.paste(Image.fromarray(tile), (number % columns * side, number // columns * side))
     return data_uri(sheet)
+
+
+def _rim(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The outermost pixels of what a mask (y, x) marks, of a picture of another size (width, height)."""
+    marked = np.pad(np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)), 1, mode="edge")
+    inner = marked[:-2, 1:-1] & marked[2:, 1:-1] & marked[1:-1, :-2] & marked[1:-1, 2:]
+    return marked[1:-1, 1:-1] & ~inner
 
 
 def histogram(counts: np.ndarray) -> str:

@@ -60,5 +60,5 @@ def evaluation(
             training_patches,
             config,
         ),
-        summarize=summarize_evaluation,
+        summarize=partial(summarize_evaluation, scenes=native.values()),
     )

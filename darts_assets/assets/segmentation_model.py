@@ -7,7 +7,7 @@ import dagster as dg
 from darts_assets.materialize import MODEL_ASSET, materialize
 from darts_assets.pools import ACCELERATOR
 from darts_assets.products import product
-from darts_assets.summaries import summarize_checkpoint
+from darts_assets.summaries import summarize_segmentation_model
 from darts_assets.types import Dataset
 from darts_core.training.parameters import TrainSegmentationParameters
 from io_managers.base import StoreResource
@@ -43,5 +43,5 @@ def segmentation_model(
         inputs={"training_patches": training_patches},
         parameters=parameters.model_dump(mode="json"),
         make=lambda: partial(train_segmentation, training_patches.load(), parameters, device=accelerator.resolve()),
-        summarize=summarize_checkpoint,
+        summarize=partial(summarize_segmentation_model, patches=training_patches),
     )

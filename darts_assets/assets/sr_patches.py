@@ -55,7 +55,7 @@ def sr_patches(
         inputs={"preprocessed": preprocessed, "upscaler": digest},
         parameters=config.model_dump(exclude={"batch_size"}),
         make=lambda: _made_by(context, accelerator, preprocessed, (upscaler, digest), config),
-        summarize=summarize_shards,
+        summarize=partial(summarize_shards, scene=preprocessed),
     )
 
 

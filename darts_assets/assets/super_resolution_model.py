@@ -10,7 +10,7 @@ from darts_assets.partitions import UPSCALERS
 from darts_assets.pools import ACCELERATOR
 from darts_assets.products import product
 from darts_assets.stored import collected, preprocessed_scenes
-from darts_assets.summaries import summarize_checkpoint
+from darts_assets.summaries import summarize_upscaler
 from darts_core.training.parameters import TrainUpscalerParameters
 from io_managers.base import StoreResource
 from resources.accelerator import Accelerator
@@ -45,5 +45,5 @@ def super_resolution_model(
         inputs=scenes,
         parameters=parameters.model_dump(mode="json", exclude={"scenes"}),
         make=lambda: partial(train_upscaler, list(scenes.values()), parameters, device=accelerator.resolve()),
-        summarize=summarize_checkpoint,
+        summarize=partial(summarize_upscaler, scenes=list(scenes.values())),
     )

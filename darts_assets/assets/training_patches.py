@@ -1,5 +1,7 @@
 """`training_patches`: what a segmentation model learns from."""
 
+from functools import partial
+
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
@@ -44,5 +46,5 @@ def training_patches(
             read_polygons(config.truth),
             config,
         ),
-        summarize=summarize_patches,
+        summarize=partial(summarize_patches, scenes=native.values()),
     )

@@ -80,11 +80,22 @@ class WatchedRunLauncher(DefaultRunLauncher):
     def _gone(self, run: DagsterRun, why: str) -> CheckRunHealthResult:
         """A lost run, once Dagster can retry it: where it finds no code server then, it never will."""
         since = self._missed.setdefault(run.run_id, time.monotonic())
-        if not _server_answers(run.tags) and time.monotonic() - since < PATIENCE:
+        if not self._server_answers(run) and time.monotonic() - since < PATIENCE:
             return CheckRunHealthResult(WorkerStatus.RUNNING, f"{why}, and its code server is not back")
         del self._missed[run.run_id]
         told = f"{why}. What it had finished is kept; a run that is started anew goes on from there"
         return CheckRunHealthResult(WorkerStatus.FAILED, told)
+
+    def _server_answers(self, run: DagsterRun) -> bool:
+        """Whether the code server that started a run is there, or another in its place; true where there was none."""
+        server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+        if not server or (server.get("socket") and run.run_id not in self._run_ids):
+            return True  # it belonged to an earlier daemon, and this one began with a server of its own
+        try:
+            DagsterGrpcClient(**server).ping("")
+        except DagsterUserCodeUnreachableError:
+            return False
+        return True
 
 
 def process_tags() -> dict[str, str]:
@@ -98,18 +109,6 @@ def _is_local(tags: Mapping[str, str]) -> bool:
         return True
     server = json.loads(tags.get(GRPC_INFO_TAG, "{}"))
     return bool(server.get("socket")) or server.get("host") in ("localhost", "127.0.0.1")
-
-
-def _server_answers(tags: Mapping[str, str]) -> bool:
-    """Whether the code server that started a run is there, or another in its place; true where there was none."""
-    if tags.get(PROCESS):
-        return True
-    server = json.loads(tags[GRPC_INFO_TAG])
-    try:
-        DagsterGrpcClient(**server).ping("")
-    except DagsterUserCodeUnreachableError:
-        return False
-    return True
 
 
 def _machine() -> str:

@@ -21,6 +21,8 @@ from io_managers.base import StoreResource
 from io_managers.zarr import ZarrIOManager
 from resources.settings import Settings
 
+OF_MODELS = ("training_patches", "segmentation_model", "super_resolution_model", "evaluation")
+
 
 def test_every_asset_was_made(demo: Demo) -> None:
     for asset in PER_SCENE:
@@ -121,6 +123,19 @@ def test_the_learned_upscaler_is_no_worse_than_bicubic_and_says_which(demo: Demo
     # from 0.0 to 0.8 dB better after seconds of training, as the noise of the held-out patches allows
     assert summary["psnr"] > summary["psnr_bicubic"] - 0.05
     assert summary["beats_bicubic"] == (summary["psnr"] > summary["psnr_bicubic"])
+
+
+@pytest.mark.parametrize("asset", [*PER_SCENE, *OF_MODELS, "slump_dataset"])
+def test_every_materialization_shows_a_picture_and_a_map(demo: Demo, asset: str) -> None:
+    for key in demo.store.partitions(asset):
+        summary = demo.store.current(asset, key).manifest.summary
+        pictures = {title for title, value in summary.items() if str(value).startswith(("data:image/", "| "))}
+        if summary.get("passed unchanged"):
+            assert pictures == {"where"}, "there is nothing else to see"
+            continue
+        # a release's picture is its map; what a model learned from says where that is
+        assert pictures - {"where"}, key
+        assert asset in ("slump_dataset", "segmentation_model") or "where" in pictures, key
 
 
 def test_the_summary_says_where_the_results_lie_and_how_to_open_the_ui(demo: Demo) -> None:

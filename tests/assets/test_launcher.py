@@ -192,6 +192,11 @@ class TestCodeServer:
         monitor(instance)
         assert the_run(instance).status is dg.DagsterRunStatus.FAILURE
 
+    def test_at_once_where_it_was_that_of_an_earlier_daemon(self, instance: dg.DagsterInstance) -> None:
+        self.lost(instance, '{"host": "localhost", "socket": "/tmp/nothing"}')
+        monitor(instance)
+        assert the_run(instance).status is dg.DagsterRunStatus.FAILURE
+
     def test_not_at_all_while_one_of_its_processes_lives(
         self, instance: dg.DagsterInstance, process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

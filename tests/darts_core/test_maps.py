@@ -29,7 +29,7 @@ def test_a_footprint_lies_where_its_bounds_do(south: float, west: float, size: f
 
 def test_what_lies_too_far_south_is_not_on_the_map() -> None:
     assert footprint((0, SOUTHERNMOST - 1, 1, SOUTHERNMOST + 1), "EPSG:4326") is None
-    assert whereabouts((0, 40, 1, 41), "EPSG:4326") is None
+    assert whereabouts(((0, 40, 1, 41), "EPSG:4326")) is None
 
 
 def test_an_area_is_drawn_where_it_lies() -> None:
@@ -47,7 +47,7 @@ def test_an_area_is_drawn_where_it_lies() -> None:
 
 
 def test_a_small_area_can_still_be_seen_and_the_picture_is_small() -> None:
-    uri = whereabouts((500_000, 7_500_000, 500_010, 7_500_010), "EPSG:32608")
+    uri = whereabouts(((500_000, 7_500_000, 500_010, 7_500_010), "EPSG:32608"), ((0, 40, 1, 41), "EPSG:4326"))
     assert uri is not None
     assert len(uri) < 6_000
     picture = np.array(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB"), int)

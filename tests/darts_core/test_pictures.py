@@ -32,3 +32,18 @@ def test_a_contact_sheet_shows_each_patch_with_its_truth(bands: tuple[str, ...])
     assert max(outlined[:1] + outlined[2:]) == 0
     for empty in (2, 5, 6, 7):
         assert np.abs(tiles[empty] - GREY).max() < 25
+
+
+def test_what_a_model_found_is_outlined_too_and_the_truth_upon_it() -> None:
+    images, square = np.full((2, 1, 64, 64), 0.2, np.float32), np.zeros((2, 64, 64), np.uint8)
+    square[:, 16:48, 16:48] = 1
+    found = square.astype(bool)
+    found[1] = np.roll(found[1], 8, axis=1)
+    sheet = contact_sheet(images, square, ("ndvi",), columns=2, found=found)
+    data = base64.b64decode(sheet.partition(",")[2])
+    pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"), int)
+    half = pixels.shape[1] // 2
+    yellow, blue = (pixels[..., 0] - pixels[..., 2] > 60), (pixels[..., 2] - pixels[..., 0] > 60)
+    assert [part.any() for part in (yellow[:, :half], yellow[:, half:])] == [True, True]
+    assert not blue[:, :half].any(), "found where it is, the truth alone is seen"
+    assert blue[:, half:].any()
