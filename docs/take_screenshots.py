@@ -140,7 +140,7 @@ def automation(page: Page, address: str, picture: Path) -> None:
     for name in ("new_scenes", "process_new_scenes", "nightly_backfill", "hourly_overview"):
         page.get_by_text(name, exact=True).first.wait_for()
     page.wait_for_timeout(700)
-    _snap(page, picture, clip={"x": 0, "y": 0, "width": 1500, "height": 620})
+    _snap(page, picture, clip={"x": 0, "y": 0, "width": 1500, "height": 740})
 
 
 def backfill(page: Page, address: str, asset: str, folder: Path) -> None:
@@ -258,6 +258,8 @@ def main(home: Path, folder: Path) -> None:
         cut = a_scene_cut_off(copy)
         overview(page, address, taken)
         partition(page, address, "preprocessed", sentinel2, "quicklook", taken / "preprocessed.png")
+        found = "kept for validation: truth yellow, found blue"
+        partition(page, address, "segmentation_model", "demo-super-resolved", found, taken / "model.png")
         partition(page, address, "ensemble", sentinel2, "probabilities", taken / "ensemble.png")
         failed(page, address, cut, taken)
         automation(page, address, taken / "automation.png")

@@ -95,6 +95,8 @@ def fit(
         # one process feeds the model from memory: workers would only copy
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec.*")
+        # a training that Slurm did not start is none of its tasks
+        warnings.filterwarnings("ignore", message=".*srun.*")
         trainer = L.Trainer(
             accelerator="gpu" if place.type == "cuda" else place.type,
             devices=1 if place.index is None else [place.index],
