@@ -2,11 +2,14 @@
 
 A raster is one model's view of one scene, and is made by one rank: it streams from the model into the file, so that
 nothing is kept but what is finished. Ranks share the rasters, neighbours by model, so that most load one model only;
-each makes its own in the order of the scenes, so that those that come first are finished first.
+each makes its own in the order of the scenes, and those of a model in turn with others that have it, so that the
+scenes that come first are finished first.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -68,8 +71,22 @@ class SegmentJob(RankJob):
     def rasters(self, rank: int = 0, ranks: int = 1) -> list[tuple[SegmentModel, SegmentTask]]:
         """Those of all rasters that are one rank's, scene by scene: as many as every other rank's or one more."""
         pairs = [(model, task) for model in self.models for task in self.tasks if model.name in task.models]
-        own = pairs[len(pairs) * rank // ranks : len(pairs) * (rank + 1) // ranks]
+        bounds = [len(pairs) * number // ranks for number in range(ranks + 1)]
+        owners = [bisect_right(bounds, number) - 1 for number in range(len(pairs))]
+        own, first = [], 0
+        for model in self.models:
+            tasks = [task for task in self.tasks if model.name in task.models]
+            # ranks that share a model take its scenes in turn
+            places = sorted(_spread(owners[first : first + len(tasks)]))
+            own += [(model, task) for task, (_, owner) in zip(tasks, places, strict=True) if owner == rank]
+            first += len(tasks)
         return sorted(own, key=lambda pair: self.tasks.index(pair[1]))
+
+
+def _spread(owners: Sequence[int]) -> Iterator[tuple[float, int]]:
+    """Each owner as often as it is there, with places between 0 and 1, as far apart as can be."""
+    for owner, count in Counter(owners).items():
+        yield from (((number + 0.5) / count, owner) for number in range(count))
 
 
 def segment_job(

@@ -95,6 +95,25 @@ def test_every_raster_has_one_rank_and_neighbours_go_by_model(store, models, ran
     assert loads <= len(NAMES) + ranks - 1
 
 
+@pytest.mark.parametrize(("names", "ranks"), [("a", 2), ("a", 3), ("ab", 2), ("abc", 2), ("ab", 5)])
+def test_scenes_that_come_first_are_finished_first_by_all_ranks_together(store, models, names, ranks):
+    one = job_of(store, [model for model in models if model.name in names])
+    others = [one.products[0].model_copy(update={"partition": f"scene-{number}"}) for number in range(15)]
+    more = tuple(one.tasks[0].model_copy(update={"probabilities": other}) for other in others)
+    job = one.model_copy(update={"tasks": one.tasks + more})
+    shares = [job.rasters(rank, ranks) for rank in range(ranks)]
+    together = [(model.name, job.tasks.index(task)) for share in shares for model, task in share]
+    assert sorted(together) == [(name, number) for name in names for number in range(16)]
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    # were all ranks equally fast: when a scene is whole, in parts of the whole job
+    whole = [
+        max((place + 1) / len(share) for share in shares for place, (_, task) in enumerate(share) if task is wanted)
+        for wanted in job.tasks
+    ]
+    ideal = [(number + 1) / 16 for number in range(16)]
+    assert max(late - wanted for late, wanted in zip(whole, ideal, strict=True)) < 0.25
+
+
 def test_a_rank_makes_the_bytes_of_the_step_alone_and_nothing_twice(store, models):
     job = job_of(store, models)
     assert not is_made(job)
