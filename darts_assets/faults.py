@@ -132,7 +132,7 @@ def at_most(seconds: float, what: str) -> Iterator[None]:
 
 @contextmanager
 def interrupts_kept() -> Iterator[None]:
-    """Interrupt once more where an interrupt was lost, as long as this lasts.
+    """Interrupt once more where an interrupt, or the end of `at_most`, was lost, as long as this lasts.
 
     What a signal raises is ignored by Python where it strikes in what runs while memory is freed, which SQLAlchemy
     does much of: a run that was cancelled while it wrote an event would go on.
@@ -140,11 +140,13 @@ def interrupts_kept() -> Iterator[None]:
     before, again = sys.unraisablehook, list[threading.Timer]()
 
     def lost(unraisable: sys.UnraisableHookArgs) -> None:
-        if not issubclass(unraisable.exc_type, KeyboardInterrupt | DagsterExecutionInterruptedError):
+        if issubclass(unraisable.exc_type, TookTooLong):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        elif issubclass(unraisable.exc_type, KeyboardInterrupt | DagsterExecutionInterruptedError):
+            again.append(threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)))
+            again[-1].start()
+        else:
             before(unraisable)
-            return
-        again.append(threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)))
-        again[-1].start()
 
     sys.unraisablehook = lost
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from darts_core.errors import DartsError
-from darts_core.store import MANIFEST, POINTER, STAGING, Store
+from darts_core.store import JOBS, MANIFEST, POINTER, STAGING, Store
 
 MADE_FROM = "made_from.json"
 SHORTEST = timedelta(days=1)
@@ -45,6 +45,8 @@ class Kind(StrEnum):
     """A folder in which a writer on another or a restarted machine prepared a version."""
     DOWNLOAD = "download"
     """A copy of an object on this machine."""
+    JOB = "job"
+    """What was laid for a job on a cluster whose run never came back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ def find_removable(
         for look, seen in old
         if not seen.whole or not needed or needed.isdisjoint(look.names(seen.version))
     ]
-    return sorted([*found, *_staging(store, before), *_downloads(before)], key=lambda one: one.path)
+    left = (*_staging(store, before), *_downloads(before), *_jobs(store, before))
+    return sorted([*found, *left], key=lambda one: one.path)
 
 
 def remove(store: Store, removable: Removable) -> bool:
@@ -241,6 +244,14 @@ def _downloads(before: datetime) -> Iterator[Removable]:
     for home in Path(tempfile.gettempdir()).glob("darts-fetched*"):
         for path in home.iterdir():
             yield from _left(Kind.DOWNLOAD, path, before)
+
+
+def _jobs(store: Store, before: datetime) -> Iterator[Removable]:
+    for name in _folders(store, f"{store.base}/{JOBS}"):
+        path = f"{store.base}/{JOBS}/{name}"
+        objects = store.fs.find(path, detail=True).values()
+        if objects and max(map(_time, objects)) < before:
+            yield Removable(Kind.JOB, path, sum(int(one["size"] or 0) for one in objects))
 
 
 def _left(kind: Kind, path: Path, before: datetime) -> Iterator[Removable]:

@@ -43,6 +43,7 @@ from darts_core.objectstore import ObjectStore, full_disk, is_full
 from darts_core.versions import Version
 
 __all__ = [
+    "JOBS",
     "MANIFEST",
     "PARTS",
     "POINTER",
@@ -62,6 +63,8 @@ __all__ = [
 
 POINTER = "current.json"
 STAGING = ".staging"
+JOBS = ".jobs"
+"""Where jobs in processes of their own are laid for as long as they run."""
 
 
 @dataclass(frozen=True)

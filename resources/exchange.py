@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from darts_core.store import Store, check_name
+from darts_core.store import JOBS, Store, check_name
 
-FOLDER = ".jobs"
 BEAT = 2.0
 """Seconds between two signs of life, and between two looks for one."""
 
@@ -28,7 +27,7 @@ class Exchange:
 
     def path(self, *names: str) -> str:
         """As the store's filesystem spells it."""
-        return "/".join((self.store.base, FOLDER, check_name(self.name, "job"), *names))
+        return "/".join((self.store.base, JOBS, check_name(self.name, "job"), *names))
 
     def put(self, job: bytes) -> None:
         """Lay the job there, and a first sign of life."""
@@ -45,7 +44,7 @@ class Exchange:
 
     def jobs(self) -> Iterator[bytes]:
         """The jobs of all that lie in the store."""
-        folder = f"{self.store.base}/{FOLDER}"
+        folder = f"{self.store.base}/{JOBS}"
         for name in self.store.sizes(folder):
             if name.endswith("/job.json") and (job := self.store.read(f"{folder}/{name}")):
                 yield job

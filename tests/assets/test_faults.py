@@ -181,6 +181,15 @@ class TestInterrupts:
         finally:
             signal.signal(signal.SIGINT, before)
 
+    def test_the_end_of_what_takes_too_long_is_not_lost_either(self) -> None:
+        class Freed:
+            def __del__(self) -> None:
+                time.sleep(1)
+
+        with pytest.raises(TookTooLong), interrupts_kept(), at_most(0.2, "it"):
+            Freed()
+            time.sleep(30)
+
     def test_other_errors_there_are_told_as_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Broken:
             def __del__(self) -> None:

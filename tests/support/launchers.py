@@ -22,12 +22,11 @@ import pytest
 from darts_core.contracts import encode
 from darts_core.datasets import GROUP, open_product, write_zarr
 from darts_core.inference.job import JobError, ProductVersion
-from darts_core.store import STAGING, Store
+from darts_core.store import JOBS, STAGING, Store
 from darts_core.superresolution import load_upscaler, super_resolve_patches
 from darts_core.superresolution.job import SuperResolveJob, patch_job, require_whole
 from darts_core.superresolution.parameters import SuperResolveParameters
 from resources.accelerator import Accelerator
-from resources.exchange import FOLDER
 from resources.launchers import launch as launching
 from resources.launchers.launch import launch
 from resources.launchers.underway import Underway
@@ -265,7 +264,7 @@ class LauncherConformance:
 
     def assert_nothing_is_left(self, products: Store) -> None:
         """Neither the file of a job nor the sign of life of its run."""
-        folder = Path(products.root, FOLDER)
+        folder = Path(products.root, JOBS)
         assert not folder.exists() or os.listdir(folder) == []
 
     def pids(self, stubborn: tuple[str, ...]) -> set[int]:

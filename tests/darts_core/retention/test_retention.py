@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from darts_core.retention import Kind, RetentionError, find_removable, note_made_from, remove
-from darts_core.store import STAGING, Store
+from darts_core.store import JOBS, STAGING, Store
 
 MONTH = timedelta(days=30)
 LATER = datetime.now(UTC) + timedelta(days=31)
@@ -122,6 +122,16 @@ def test_a_pointer_that_is_lost_costs_no_version(store: Store) -> None:
 def test_less_than_a_day_is_refused(store: Store) -> None:
     with pytest.raises(RetentionError, match="1 day"):
         find_removable(store, timedelta(hours=1))
+
+
+def test_what_was_laid_for_a_job_that_nobody_waits_for_goes(store: Store) -> None:
+    for name in ("job.json", "output.log"):
+        store.write_bytes(f"{store.base}/{JOBS}/sr-1234/{name}", b"x" * 10)
+    assert find_removable(store, MONTH) == []
+    (found,) = find_removable(store, MONTH, now=LATER)
+    assert (found.kind, found.size) == (Kind.JOB, 20)
+    assert remove(store, found)
+    assert store.sizes(f"{store.base}/{JOBS}") == {}
 
 
 def test_left_staging_and_downloads_go(tmp_path: Path) -> None:
