@@ -50,7 +50,9 @@ def remove_superseded(context: dg.OpExecutionContext, config: CleanUpConfig, sto
     )
 
 
-@dg.job(description="Removes superseded and unfinished versions, old staging folders, downloads and files of lost jobs.")
+@dg.job(
+    description="Removes superseded and unfinished versions, old staging folders, downloads and files of lost jobs."
+)
 def clean_up() -> None:
     """One step."""
     remove_superseded()

@@ -22,7 +22,7 @@ def clean_up(
     ] = False,
     home: Annotated[Path, typer.Option("--home", envvar=HOME, help="Folder of settings and products")] = Path(".darts"),
 ) -> None:
-    """List superseded and unfinished versions, old staging folders, downloads and files of lost jobs; with --apply remove them."""
+    """List superseded and unfinished versions and what lost writers and jobs left; with --apply remove them."""
     os.environ[HOME] = str(home)
     with teaching():
         from darts_assets.automation.clean_up import CleanUpConfig, clean

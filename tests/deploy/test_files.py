@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+import s3fs
 import yaml
 from dagster import DagsterInstance
 
 from darts_assets.recording import ENVIRONMENT
+from darts_assets.retention import Retention, apply_retention
 from resources.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +122,11 @@ def test_units_are_confined_and_listen_on_loopback(unit: Path) -> None:
     assert set(re.findall(r"-h (\S+)", text)) <= {"127.0.0.1"}
 
 
+def snake(name: str) -> str:
+    """A value of the chart as Dagster calls it."""
+    return re.sub(r"([A-Z])", lambda found: f"_{found[1].lower()}", name)
+
+
 def instance_files() -> Iterator[Any]:
     for file in (ROOT / "dagster.yaml", DEPLOY / "dagster-postgres.yaml"):
         yield pytest.param(file, id=file.name)
@@ -143,8 +151,7 @@ def test_the_chart_would_give_dagster_an_instance_and_runs_that_kubernetes_takes
 
     values = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text())
     run = values["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
-    snake = {re.sub(r"([A-Z])", lambda found: f"_{found[1].lower()}", name): value for name, value in run.items()}
-    config = UserDefinedDagsterK8sConfig.from_dict(snake)
+    config = UserDefinedDagsterK8sConfig.from_dict({snake(name): value for name, value in run.items()})
     assert config.job_spec_config["backoff_limit"] == 0
     (deployment,) = values["dagster-user-deployments"]["deployments"]
     assert "resources" not in deployment, "runs would take them for theirs"
@@ -158,6 +165,31 @@ def test_the_chart_would_give_dagster_an_instance_and_runs_that_kubernetes_takes
     assert values["ingress"]["annotations"]["nginx.ingress.kubernetes.io/auth-type"] == "basic"
     text = (DEPLOY / "helm" / "values.yaml").read_text()
     assert not re.search(r"^[^#]*(password|key):\s*\S", text.lower(), re.MULTILINE), "secrets are named, not held"
+
+
+def test_what_runs_print_in_kubernetes_is_in_the_bucket_and_goes_with_them(tmp_path: Path, s3: str) -> None:
+    chosen = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text())["computeLogManager"]
+    config = {snake(name): value for name, value in chosen["config"]["s3ComputeLogManager"].items()}
+    bucket, prefix = config["bucket"], config["prefix"]
+    s3fs.S3FileSystem(endpoint_url=s3).mkdir(bucket)
+    config |= {"local_dir": str(tmp_path / "logs"), "endpoint_url": s3}
+    manager = {"module": "dagster_aws.s3", "class": chosen["type"], "config": config}
+
+    @dg.op
+    def shout() -> None:
+        print("no elevation here")
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def shouting() -> None:
+        shout()
+
+    with dg.instance_for_test(overrides={"compute_logs": manager}, temp_dir=str(tmp_path)) as instance:
+        run = shouting.execute_in_process(instance=instance).run_id
+        files = s3fs.S3FileSystem(endpoint_url=s3, use_listings_cache=False)
+        printed = [name for name in files.find(f"{bucket}/{prefix}") if run in name]
+        assert any(b"no elevation here" in files.cat_file(name) for name in printed)
+        apply_retention(instance, Retention((run,), ()))
+        assert [name for name in files.find(f"{bucket}/{prefix}") if run in name] == []
 
 
 def test_settings_for_slurm_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
