@@ -6,6 +6,8 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 _SETTINGS = {
@@ -14,6 +16,10 @@ _SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": (-1, 2**25),
 }
 """By the variable that overrules it: a parameter of `mallopt` and its value."""
+_KEPT = {"MALLOC_MMAP_MAX_": (-4, 0), "MALLOC_TRIM_THRESHOLD_": (-1, 2**31 - 1)}
+"""No array is left out of the heap, which returns nothing below 2 GB."""
+_AGAIN = {"MALLOC_MMAP_MAX_": (-4, 2**16)}
+"""As it is by itself."""
 
 
 def share_heap() -> None:
@@ -22,10 +28,22 @@ def share_heap() -> None:
     Each thread's own heap keeps what the thread left, a tenth of the memory of a scene; and what is laid between large
     arrays keeps their places from being given back, as much again.
     """
-    libc = _glibc()
-    for variable, (parameter, value) in _SETTINGS.items() if libc is not None else ():
-        if variable not in os.environ:
-            libc.mallopt(parameter, value)
+    _set(_SETTINGS)
+
+
+@contextmanager
+def freed_is_kept() -> Iterator[None]:
+    """Keep what is freed in here for what comes next, and return it to the system at the end.
+
+    A step of a training lays and frees the same large arrays again and again. As each is a mapping of its own, the
+    system would clear every page of it every time: a quarter of the work.
+    """
+    _set(_KEPT)
+    try:
+        yield
+    finally:
+        _set({**_AGAIN, **_SETTINGS})
+        give_back()
 
 
 def give_back() -> None:
@@ -34,6 +52,13 @@ def give_back() -> None:
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
+
+
+def _set(settings: Mapping[str, tuple[int, int]]) -> None:
+    libc = _glibc()
+    for variable, (parameter, value) in settings.items() if libc is not None else ():
+        if variable not in os.environ:
+            libc.mallopt(parameter, value)
 
 
 def _glibc() -> Any:

@@ -31,6 +31,7 @@ LONG = (
     "assets/test_demo.py",
     # these need no demo, while the worker of the first makes it
     "deploy/test_stack.py",
+    "deploy/test_upgrade.py",
     "resources/launchers/test_slurm.py",
     "resources/launchers/test_ray.py",
     "resources/launchers/test_ranks.py",
@@ -38,9 +39,10 @@ LONG = (
     "resources/launchers/test_kubernetes.py",
     "resources/launchers/test_local.py",
     "resources/launchers/test_supervisor.py",
+    "assets/test_ui.py",
     "assets/test_unattended.py",
     "assets/test_recovery.py",
-    "assets/test_ui.py",
+    "assets/test_together.py",
     "assets/test_backfill.py",
     "assets/test_batches.py",
 )

@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, IterableDataset
 
 from darts_core.inference.device import resolve_device
+from darts_core.memory import freed_is_kept
 from darts_core.windows import Progress
 
 
@@ -91,7 +92,7 @@ def fit(
     """
     reporter = _Reporter(progress)
     place = torch.device(resolve_device(device))
-    with warnings.catch_warnings(), _quiet("lightning.pytorch.utilities.rank_zero"):
+    with warnings.catch_warnings(), _quiet("lightning.pytorch.utilities.rank_zero"), freed_is_kept():
         # one process feeds the model from memory: workers would only copy
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*isinstance.*LeafSpec.*")

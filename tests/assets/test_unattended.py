@@ -23,6 +23,7 @@ from resources.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 WORKSPACE = str(ROOT / "workspace.yaml")
+SENSORS = ("new_scenes", "process_new_scenes")
 PATIENCE = 400.0
 """Seconds: two sensors of 30 s, and the work itself on a busy machine."""
 
@@ -55,7 +56,7 @@ def environment(home: Path) -> dict[str, str]:
 @pytest.fixture
 def daemon(home: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """The daemon, with the two sensors turned on, which ends with all that it started."""
-    for sensor in ("new_scenes", "process_new_scenes"):
+    for sensor in SENSORS:
         command = [sys.executable, "-m", "dagster", "sensor", "start", sensor, "-w", WORKSPACE]
         subprocess.run(command, env=environment, check=True, capture_output=True)
     with (home / "daemon.log").open("wb") as log:
@@ -116,7 +117,7 @@ def statuses(instance: dg.DagsterInstance) -> list[dg.DagsterRunStatus]:
 def looked_again(instance: dg.DagsterInstance, since: float) -> bool:
     """Whether both sensors have begun a tick later than `since` and ended it."""
     states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-    sensors = [state for state in states if state.is_running]
+    sensors = [state for state in states if state.name in SENSORS]
     ended = [TickStatus.SUCCESS, TickStatus.SKIPPED]
     ticks = [
         instance.get_ticks(one.instigator_origin_id, one.selector_id, after=since, statuses=ended) for one in sensors
