@@ -24,13 +24,13 @@ def mark(instance: DagsterInstance, run: DagsterRun) -> list[str]:
     Returns:
         Scenes that are marked: none where the run began or Dagster retries it, and none that was taken up since.
     """
-    begun = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_START, limit=1).records
-    if begun or run.tags.get(WILL_RETRY_TAG) == "true":
-        return []
-    failed = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_FAILURE, ascending=False).records
     registered = instance.get_dynamic_partitions(str(SCENES.name))
     place = {key: number for number, key in enumerate(registered)}
     keys = place.keys() & scenes_of(run, registered, place)
+    begun = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_START, limit=1).records
+    if not keys or begun or run.tags.get(WILL_RETRY_TAG) == "true":
+        return []
+    failed = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_FAILURE, ascending=False).records
     assets = _scene_assets()
     for asset in assets:
         planned = instance.event_log_storage.get_latest_storage_id_by_partition(
