@@ -171,7 +171,7 @@ def test_what_runs_print_in_kubernetes_is_in_the_bucket_and_goes_with_them(tmp_p
     chosen = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text())["computeLogManager"]
     config = {snake(name): value for name, value in chosen["config"]["s3ComputeLogManager"].items()}
     bucket, prefix = config["bucket"], config["prefix"]
-    s3fs.S3FileSystem(endpoint_url=s3).mkdir(bucket)
+    s3fs.S3FileSystem(endpoint_url=s3).makedirs(bucket, exist_ok=True)
     config |= {"local_dir": str(tmp_path / "logs"), "endpoint_url": s3}
     manager = {"module": "dagster_aws.s3", "class": chosen["type"], "config": config}
 
