@@ -18,7 +18,7 @@ from dagster._core.storage.tags import (
     RETRY_STRATEGY_TAG,
 )
 
-from darts_assets.partitions import SCENES, season_of, tile_of
+from darts_assets.partitions import SCENES, partitioned_by, season_of, tile_of
 from darts_assets.recording import MadeOne, Record, announce, spec_of
 from darts_core.errors import DartsError
 
@@ -106,8 +106,7 @@ def begun(context: dg.AssetExecutionContext) -> None:
         _FAILED[run] = {}
         keys = keys_of(context)
         tags = described(keys) if context.assets_def.partitions_def == SCENES else {}
-        graph, partitions = context.job_def.asset_layer.asset_graph, context.assets_def.partitions_def
-        alike = {key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def == partitions}
+        alike = partitioned_by(context.job_def.asset_layer.asset_graph, context.assets_def.partitions_def)
         announce(context.instance, context.run, alike, keys)
         if not context.has_partition_key:
             # which scenes failed is known to this process only; where it dies, the next begins with the first asset

@@ -1,6 +1,7 @@
 """What one partition is."""
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 SCENES = dg.DynamicPartitionsDefinition(name="scene")
 """One acquisition of one tile, ``<tile>_<acquisition time>_<sensor>``; of every asset that is per scene."""
@@ -23,6 +24,11 @@ def known(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefiniti
 def add(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: list[str]) -> None:
     """Add keys that are not there yet."""
     instance.add_dynamic_partitions(str(partitions.name), keys)
+
+
+def partitioned_by(graph: BaseAssetGraph, partitions: dg.PartitionsDefinition | None) -> set[dg.AssetKey]:
+    """The assets that have these partitions."""
+    return {key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def == partitions}
 
 
 def season_of(scene_key: str) -> str:

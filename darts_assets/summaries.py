@@ -187,7 +187,7 @@ def summarize_upscaler(file: StoredFile, scenes: Sequence[Dataset]) -> Summary:
     """How good the model was on what was kept for validation, what it restores, and where it learned."""
     from darts_core.training.samples import restored
 
-    parts = [part for scene in scenes[:_UPSCALED_SHOWN] for part in restored(file.path, scene)]
+    parts = restored(file.path, scenes[:_UPSCALED_SHOWN])
     title = "degraded, restored, as it is"
     picture = (
         {title: pictures.contact_sheet(parts, None, [row.name for row in REFLECTANCE], columns=3)} if parts else {}

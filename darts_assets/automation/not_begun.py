@@ -6,7 +6,7 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from darts_assets.partitions import SCENES
+from darts_assets.partitions import SCENES, partitioned_by
 from darts_assets.pending import scenes_of
 from darts_assets.recording import announce
 
@@ -24,6 +24,8 @@ def mark(instance: DagsterInstance, run: DagsterRun) -> list[str]:
     Returns:
         Scenes that are marked: none where the run began or Dagster retries it, and none that was taken up since.
     """
+    from darts_assets.definitions import defs
+
     registered = instance.get_dynamic_partitions(str(SCENES.name))
     place = {key: number for number, key in enumerate(registered)}
     keys = place.keys() & scenes_of(run, registered, place)
@@ -31,7 +33,7 @@ def mark(instance: DagsterInstance, run: DagsterRun) -> list[str]:
     if not keys or begun or run.tags.get(WILL_RETRY_TAG) == "true":
         return []
     failed = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_FAILURE, ascending=False).records
-    assets = _scene_assets()
+    assets = partitioned_by(defs.resolve_asset_graph(), SCENES)
     for asset in assets:
         planned = instance.event_log_storage.get_latest_storage_id_by_partition(
             asset, DagsterEventType.ASSET_MATERIALIZATION_PLANNED, partitions=set(keys)
@@ -39,10 +41,3 @@ def mark(instance: DagsterInstance, run: DagsterRun) -> list[str]:
         keys -= {key for key, storage_id in planned.items() if storage_id > failed[0].storage_id}
     announce(instance, run, assets, sorted(keys))
     return sorted(keys)
-
-
-def _scene_assets() -> set[dg.AssetKey]:
-    from darts_assets.definitions import defs
-
-    graph = defs.resolve_asset_graph()
-    return {key for key in graph.materializable_asset_keys if graph.get(key).partitions_def == SCENES}

@@ -8,11 +8,11 @@ scenes that come first are finished first.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -71,15 +71,13 @@ class SegmentJob(RankJob):
     def rasters(self, rank: int = 0, ranks: int = 1) -> list[tuple[SegmentModel, SegmentTask]]:
         """Those of all rasters that are one rank's, scene by scene: as many as every other rank's or one more."""
         pairs = [(model, task) for model in self.models for task in self.tasks if model.name in task.models]
-        bounds = [len(pairs) * number // ranks for number in range(ranks + 1)]
-        owners = [bisect_right(bounds, number) - 1 for number in range(len(pairs))]
-        own, first = [], 0
-        for model in self.models:
-            tasks = [task for task in self.tasks if model.name in task.models]
+        owners = [((number + 1) * ranks - 1) // len(pairs) for number in range(len(pairs))]
+        own = []
+        for _, numbers in groupby(range(len(pairs)), key=lambda number: pairs[number][0].name):
+            of_model = list(numbers)
             # ranks that share a model take its scenes in turn
-            places = sorted(_spread(owners[first : first + len(tasks)]))
-            own += [(model, task) for task, (_, owner) in zip(tasks, places, strict=True) if owner == rank]
-            first += len(tasks)
+            places = sorted(_spread([owners[number] for number in of_model]))
+            own += [pairs[number] for number, (_, owner) in zip(of_model, places, strict=True) if owner == rank]
         return sorted(own, key=lambda pair: self.tasks.index(pair[1]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import xarray as xr
 from darts_core.inference.source import DatasetSource, occupied
 from darts_core.segmentation.checkpoint import load_checkpoint, restore
 from darts_core.superresolution.small import read_checkpoint
+from darts_core.training.segmentation import seen
 from darts_core.training.superresolution import degrade
 from darts_core.windows import plan
 
@@ -24,29 +26,30 @@ def slumps_found(checkpoint: Path, images: np.ndarray) -> np.ndarray:
     Args:
         images: model input as in training patches, float (patch, band, y, x).
     """
-    model = restore(load_checkpoint(checkpoint), checkpoint).eval()
-    with torch.inference_mode():
-        return (model(torch.from_numpy(images).float())[:, 0] > 0).numpy()
+    return seen(restore(load_checkpoint(checkpoint), checkpoint), images)
 
 
-def restored(checkpoint: Path, scene: xr.Dataset) -> list[np.ndarray]:
-    """A part of a scene as an upscaler sees it, what it makes of that, and as it is: each float32 (band, y, x).
+def restored(checkpoint: Path, scenes: Iterable[xr.Dataset]) -> list[np.ndarray]:
+    """Of each scene a part as an upscaler sees it, what it makes of that, and as it is: each float32 (band, y, x).
 
-    The part lies in the middle of those without nodata; empty where there is none.
+    The part lies in the middle of those without nodata; a scene that has none is left out.
 
     Args:
-        scene: preprocessed, memory form, lazy or not.
+        scenes: preprocessed, memory form, lazy or not.
     """
     model, config = read_checkpoint(checkpoint)
-    source = DatasetSource(scene, config.bands)
-    size = min(SIDE, *source.shape) // config.factor * config.factor
+    shown: list[np.ndarray] = []
+    for fine in (_part(DatasetSource(scene, config.bands), config.factor) for scene in scenes):
+        if fine is not None:
+            with torch.inference_mode():
+                coarse = degrade(torch.from_numpy(fine)[None], config.factor)
+                made = model(coarse)[0].numpy()
+            shown += [coarse[0].numpy().repeat(config.factor, axis=-1).repeat(config.factor, axis=-2), made, fine]
+    return shown
+
+
+def _part(source: DatasetSource, factor: int) -> np.ndarray | None:
+    size = min(SIDE, *source.shape) // factor * factor
     tiling = plan(*source.shape, window=(size, size), overlap=0)
     whole = [window for window in (tiling[n] for n in occupied(source, tiling)) if source.valid(window).all()]
-    if not whole:
-        return []
-    fine = source.read(whole[len(whole) // 2])
-    with torch.inference_mode():
-        coarse = degrade(torch.from_numpy(fine)[None], config.factor)
-        made = model(coarse)[0].numpy()
-    seen = coarse[0].numpy().repeat(config.factor, axis=-1).repeat(config.factor, axis=-2)
-    return [seen, made, fine]
+    return source.read(whole[len(whole) // 2]) if whole else None

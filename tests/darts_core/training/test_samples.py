@@ -32,7 +32,7 @@ def test_an_upscaler_is_shown_what_it_gets_what_it_makes_and_what_is_true(tmp_pa
     config = UpscalerConfig(factor=2, channels=4, depth=1)
     save_upscaler(config.build(), config, tmp_path / "up.pt")
     scene = make_scene(300, 300, invalid=np.s_[:, :100])
-    seen, made, fine = restored(tmp_path / "up.pt", scene)
+    seen, made, fine = restored(tmp_path / "up.pt", [scene])
     assert seen.shape == made.shape == fine.shape == (4, SIDE, SIDE)
     assert not np.isnan(fine).any(), "no part with nodata is chosen"
     np.testing.assert_allclose(seen[:, ::2, ::2], fine.reshape(4, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4)), rtol=1e-5)
@@ -43,5 +43,5 @@ def test_an_upscaler_is_shown_what_it_gets_what_it_makes_and_what_is_true(tmp_pa
 def test_a_small_scene_is_one_part_and_an_empty_one_none(tmp_path, make_scene, size, invalid) -> None:
     config = UpscalerConfig(factor=4, channels=4, depth=1)
     save_upscaler(config.build(), config, tmp_path / "up.pt")
-    parts = restored(tmp_path / "up.pt", make_scene(size, size, invalid=invalid))
+    parts = restored(tmp_path / "up.pt", [make_scene(size, size, invalid=invalid)])
     assert [part.shape for part in parts] == ([] if invalid == np.s_[:] else [(4, 88, 88)] * 3)
