@@ -105,7 +105,8 @@ def published(store: Store) -> dict[str, int]:
     """When each object of a published shard was written."""
     folder = Path(store.path("sr_patches", "T1", "p1"))
     parts = [part.name.removesuffix(".json") for part in (folder / PARTS).glob("shard-*.json")]
-    return {str(file): file.stat().st_mtime_ns for part in parts for file in (folder / part).rglob("*")}
+    files = [file for part in parts for file in (folder / part).rglob("*") if file.is_file()]
+    return {str(file): file.stat().st_mtime_ns for file in files}
 
 
 def after_first_shard_of_rank_1(store: Store, then: Callable[[], None]) -> threading.Thread:
