@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +15,7 @@ import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
-from support.demo import PER_SCENE, Demo, plain_environment
+from support.demo import DARTS_ASSETS, PER_SCENE, Demo, plain_environment
 
 from darts_assets.runs import instance_of, prepare_home
 from darts_assets.states import State, scene_states
@@ -26,6 +27,7 @@ WORKSPACE = str(ROOT / "workspace.yaml")
 SENSORS = ("new_scenes", "process_new_scenes")
 PATIENCE = 400.0
 """Seconds: two sensors of 30 s, and the work itself on a busy machine."""
+SLEEP = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds) and None"
 
 
 @pytest.fixture
@@ -51,6 +53,37 @@ def home(demo: Demo, checkpoints: Path, tmp_path: Path) -> Path:
 def environment(home: Path) -> dict[str, str]:
     paths = {"DARTS_HOME": home, "DAGSTER_HOME": home / "dagster", "PYTHONPATH": ROOT}
     return plain_environment() | {name: str(path) for name, path in paths.items()}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What clocks show to processes that began with its environment; durations are measured as ever."""
+
+    environment: dict[str, str]
+
+    def set(self, hours: int) -> None:
+        """Set it, that many hours from the true time."""
+        Path(self.environment["FAKETIME_TIMESTAMP_FILE"]).write_text(f"{hours:+}h")
+
+
+@pytest.fixture
+def clock(environment: dict[str, str], tmp_path: Path) -> Clock:
+    """The clock of whatever is started in `environment` from now on."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        pytest.skip("needs a clock that can be set (Debian: faketime)")
+    # with that library the call by which Python sleeps is refused where durations are left true
+    (tmp_path / "sitecustomize.py").write_text(SLEEP)
+    environment |= {
+        "PYTHONPATH": f"{tmp_path}:{environment['PYTHONPATH']}",
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(tmp_path / "clock"),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    clock = Clock(environment)
+    clock.set(0)
+    return clock
 
 
 @pytest.fixture
@@ -86,28 +119,66 @@ def until(what: Callable[[], bool], home: Path, daemon: subprocess.Popen[bytes])
         time.sleep(0.5)
 
 
-def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
-    demo: Demo, home: Path, environment: dict[str, str], daemon: subprocess.Popen[bytes]
-) -> None:
+def arrive(demo: Demo, home: Path) -> None:
+    """The demo's order of PlanetScope lies in the inbox, whole from the first moment."""
     (order,) = (path for path in (demo.world / "scenes").iterdir() if path.suffix != ".SAFE")
     shutil.copytree(order, home / "arriving")
     (home / "arriving").rename(home / "inbox" / order.name)
+
+
+def test_a_scene_that_arrives_becomes_polygons_once_and_a_night_takes_it_up(
+    demo: Demo, home: Path, environment: dict[str, str], daemon: subprocess.Popen[bytes]
+) -> None:
+    arrive(demo, home)
     store = Store(str(home / "products"))
     until(lambda: store.partitions("slump_polygons") == [demo.planet], home, daemon)
     with instance_of(settings_of(home)) as instance:
         until(lambda: statuses(instance) == [dg.DagsterRunStatus.SUCCESS], home, daemon)
         done = time.time()
         assert scene_states(instance)[demo.planet].state is State.MADE
-        older = dg.AssetMaterialization("slump_polygons", partition=demo.planet, tags={DATA_VERSION_TAG: "0-older"})
-        instance.report_runless_asset_event(older)
-        assert scene_states(instance)[demo.planet].state is State.STALE
+        make_stale(instance, demo.planet)
         command = [sys.executable, "-m", "dagster", "schedule", "start", "nightly_backfill", "-w", WORKSPACE]
         subprocess.run(command, env=environment, check=True, capture_output=True)
         until(lambda: statuses(instance) == [dg.DagsterRunStatus.SUCCESS] * 2, home, daemon)
         until(lambda: looked_again(instance, done), home, daemon)
-        twice = {asset: [demo.planet] * (2 + (asset == "slump_polygons")) for asset in PER_SCENE}
-        assert materializations(instance) == twice
-        assert scene_states(instance)[demo.planet].state is State.MADE
+        assert made_twice(instance, demo.planet)
+
+
+def test_a_clock_that_is_set_while_runs_go_on_loses_nothing_and_makes_nothing_twice(
+    demo: Demo, home: Path, clock: Clock, environment: dict[str, str], daemon: subprocess.Popen[bytes]
+) -> None:
+    arrive(demo, home)
+    with instance_of(settings_of(home)) as instance:
+        until(lambda: 0 < events(instance, demo.planet) < len(PER_SCENE), home, daemon)
+        clock.set(+2)
+        until(lambda: statuses(instance) == [dg.DagsterRunStatus.SUCCESS], home, daemon)
+        done = time.time() + 2 * 3600
+        until(lambda: looked_again(instance, done), home, daemon)
+        assert events(instance, demo.planet) == len(PER_SCENE)
+        make_stale(instance, demo.planet)
+        command = [DARTS_ASSETS, "backfill", "--where", "state=stale", "--yes", "--home", str(home)]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        until(lambda: statuses(instance)[0] is dg.DagsterRunStatus.STARTED, home, daemon)
+        clock.set(-1)
+        until(lambda: statuses(instance) == [dg.DagsterRunStatus.SUCCESS] * 2, home, daemon)
+        assert made_twice(instance, demo.planet)
+
+
+def make_stale(instance: dg.DagsterInstance, key: str) -> None:
+    older = dg.AssetMaterialization("slump_polygons", partition=key, tags={DATA_VERSION_TAG: "0-older"})
+    instance.report_runless_asset_event(older)
+    assert scene_states(instance)[key].state is State.STALE
+
+
+def made_twice(instance: dg.DagsterInstance, key: str) -> bool:
+    """Whether a scene is made, by two runs that each told of each of its assets; one was made stale in between."""
+    twice = {asset: [key] * (2 + (asset == "slump_polygons")) for asset in PER_SCENE}
+    return materializations(instance) == twice and scene_states(instance)[key].state is State.MADE
+
+
+def events(instance: dg.DagsterInstance, key: str) -> int:
+    """How many materializations of a scene's assets there are."""
+    return sum(partitions.count(key) for partitions in materializations(instance).values())
 
 
 def statuses(instance: dg.DagsterInstance) -> list[dg.DagsterRunStatus]:
