@@ -149,7 +149,7 @@ def _histogram(array: xr.DataArray) -> Any:
     return np.histogram(values[~np.isnan(values)], bins=50, range=(0.0, 1.0))[0]
 
 
-def summarize_patches(patches: Dataset, scenes: Iterable[Dataset]) -> Summary:
+def summarize_patches(patches: Dataset) -> Summary:
     """Some of the patches with their truth, how many there are, how they are split, and where they come from."""
     slumps = (patches["mask"] == 1).sum(("y", "x")).values
     some = _with_most_to_see(patches, slumps)
@@ -161,8 +161,13 @@ def summarize_patches(patches: Dataset, scenes: Iterable[Dataset]) -> Summary:
         "bands": ", ".join(patches.attrs["bands"]),
         "input": patches.attrs["input"],
         "scenes": list(patches.attrs["scenes"]),
-        **_where(*_extents(scenes)),
+        **_where(*_origins(patches)),
     }
+
+
+def _origins(patches: Dataset) -> list[tuple[Sequence[float], Any]]:
+    """Where the scenes of training patches lie; patches of an earlier version do not say."""
+    return list(zip(patches.attrs.get("bounds", ()), patches.attrs.get("crs", ()), strict=True))
 
 
 def _with_most_to_see(patches: Dataset, slumps: Any) -> Dataset:
@@ -172,7 +177,7 @@ def _with_most_to_see(patches: Dataset, slumps: Any) -> Dataset:
 
 
 def summarize_segmentation_model(file: StoredFile, patches: Dataset) -> Summary:
-    """How good the model was on what was kept for validation, and what it found there."""
+    """How good the model was on what was kept for validation, what it found there, and where it learned."""
     from darts_core.training.samples import slumps_found
 
     held = patches.isel(patch=np.flatnonzero(patches["validation"].values))
@@ -180,7 +185,8 @@ def summarize_segmentation_model(file: StoredFile, patches: Dataset) -> Summary:
     images, truth = some["image"].values, some["mask"].values
     found = slumps_found(file.path, images)
     title = "kept for validation: truth yellow, found blue"
-    return {title: pictures.contact_sheet(images, truth, patches.attrs["bands"], found=found), **_metrics(file)}
+    picture = pictures.contact_sheet(images, truth, patches.attrs["bands"], found=found)
+    return {title: picture, **_metrics(file), **_where(*_origins(patches))}
 
 
 def summarize_upscaler(file: StoredFile, scenes: Sequence[Dataset]) -> Summary:

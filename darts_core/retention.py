@@ -183,8 +183,8 @@ class _Look:
         objects = self.store.fs.find(f"{self.path}/{version}", detail=True)
         manifest = next((info for name, info in objects.items() if name == f"{self.path}/{version}/{MANIFEST}"), None)
         times = [_time(info) for info in ([manifest] if manifest else objects.values())]
-        size = sum(int(info["size"] or 0) for info in objects.values())
-        return _Seen(version, max(times, default=datetime.fromtimestamp(0, UTC)), size, manifest is not None)
+        written = max(times, default=datetime.fromtimestamp(0, UTC))
+        return _Seen(version, written, _size(objects), manifest is not None)
 
     def made_from(self) -> frozenset[str] | None:
         """What the current version was made from; None where it does not say."""
@@ -249,9 +249,9 @@ def _downloads(before: datetime) -> Iterator[Removable]:
 def _jobs(store: Store, before: datetime) -> Iterator[Removable]:
     for name in _folders(store, f"{store.base}/{JOBS}"):
         path = f"{store.base}/{JOBS}/{name}"
-        objects = store.fs.find(path, detail=True).values()
-        if objects and max(map(_time, objects)) < before:
-            yield Removable(Kind.JOB, path, sum(int(one["size"] or 0) for one in objects))
+        objects = store.fs.find(path, detail=True)
+        if objects and max(map(_time, objects.values())) < before:
+            yield Removable(Kind.JOB, path, _size(objects))
 
 
 def _left(kind: Kind, path: Path, before: datetime) -> Iterator[Removable]:
@@ -260,6 +260,11 @@ def _left(kind: Kind, path: Path, before: datetime) -> Iterator[Removable]:
     used = [path.stat().st_mtime, *(max(stat.st_mtime, stat.st_atime) for stat in files)]
     if datetime.fromtimestamp(max(used), UTC) < before:
         yield Removable(kind, str(path), sum(stat.st_size for stat in files))
+
+
+def _size(objects: Mapping[str, Mapping[str, Any]]) -> int:
+    """Bytes of a listing."""
+    return sum(int(info["size"] or 0) for info in objects.values())
 
 
 def _time(info: Mapping[str, Any]) -> datetime:

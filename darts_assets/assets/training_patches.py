@@ -1,7 +1,5 @@
 """`training_patches`: what a segmentation model learns from."""
 
-from functools import partial
-
 import dagster as dg
 
 from darts_assets.materialize import MODEL_ASSET, materialize
@@ -22,7 +20,7 @@ class TrainingPatchesConfig(TrainingPatchesParameters, LabelledScenes):
     deps=[collected("preprocessed"), collected("sr_geotiff")],
     kinds={"zarr"},
     io_manager_key="zarr",
-    code_version="1",
+    code_version="2",
 )
 def training_patches(
     context: dg.AssetExecutionContext, config: TrainingPatchesConfig, store: StoreResource
@@ -46,5 +44,5 @@ def training_patches(
             read_polygons(config.truth),
             config,
         ),
-        summarize=partial(summarize_patches, scenes=native.values()),
+        summarize=summarize_patches,
     )

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 from dagster import DagsterEventType, DagsterRun
@@ -88,7 +89,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def _server_answers(self, run: DagsterRun) -> bool:
         """Whether the code server that started a run is there, or another in its place; true where there was none."""
-        server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+        server = _code_server(run.tags)
         if not server or (server.get("socket") and run.run_id not in self._run_ids):
             return True  # it belonged to an earlier daemon, and this one began with a server of its own
         try:
@@ -107,8 +108,14 @@ def _is_local(tags: Mapping[str, str]) -> bool:
     """Whether the code server that started the run's process is on the machine that launched it."""
     if tags.get(PROCESS):
         return True
-    server = json.loads(tags.get(GRPC_INFO_TAG, "{}"))
+    server = _code_server(tags)
     return bool(server.get("socket")) or server.get("host") in ("localhost", "127.0.0.1")
+
+
+def _code_server(tags: Mapping[str, str]) -> dict[str, Any]:
+    """How the code server that started the run's process is reached; empty where there was none."""
+    server: dict[str, Any] = json.loads(tags.get(GRPC_INFO_TAG, "{}"))
+    return server
 
 
 def _machine() -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import geopandas as gpd
 import numpy as np
 import xarray as xr
+from rasterio.transform import array_bounds
 
 from darts_core.errors import DartsError
 from darts_core.grids import Grid
@@ -64,7 +65,8 @@ def make_training_patches(
     Returns:
         `image` float16 (patch, band, y, x), model input 0..1 with 0 where nodata; `mask` uint8 (patch, y, x),
         1 slump, 0 none, 255 not to be counted; and a patch: `scene` (number in the attribute `scenes`), `row` and
-        `col` of its window, and `validation` (bool). No pixel of a validation patch is in a training patch.
+        `col` of its window, and `validation` (bool). No pixel of a validation patch is in a training patch. The
+        attributes `crs` and `bounds` (left, bottom, right, top) say where the scenes lie.
 
     Raises:
         TrainingError: no scene, truth without CRS, no slump in any scene, or no super-resolved raster where
@@ -95,7 +97,7 @@ def make_training_patches(
         masks[index, : patch.window.height, : patch.window.width] = patch.mask
         if progress is not None:
             progress(index + 1, len(patches))
-    return _dataset(images, masks, patches, validation[kept], scenes, parameters)
+    return _dataset(images, masks, patches, validation[kept], scenes, [grid for _, grid in sources], parameters)
 
 
 def _source(scene: TrainingScene, parameters: TrainingPatchesParameters) -> tuple[WindowSource, Grid]:
@@ -183,6 +185,7 @@ def _dataset(
     patches: list[_Candidate],
     validation: np.ndarray,
     scenes: Sequence[TrainingScene],
+    grids: Sequence[Grid],
     parameters: TrainingPatchesParameters,
 ) -> xr.Dataset:
     return xr.Dataset(
@@ -197,6 +200,8 @@ def _dataset(
         attrs={
             "bands": list(parameters.bands),
             "scenes": [scene.name for scene in scenes],
+            "crs": [grid.crs.to_string() for grid in grids],
+            "bounds": [list(array_bounds(*grid.shape, grid.transform)) for grid in grids],
             "input": parameters.input.value,
             "ignore": IGNORE,
         },

@@ -133,9 +133,9 @@ def test_every_materialization_shows_a_picture_and_a_map(demo: Demo, asset: str)
         if summary.get("passed unchanged"):
             assert pictures == {"where"}, "there is nothing else to see"
             continue
-        # a release's picture is its map; what a model learned from says where that is
+        # a release's picture is its map
         assert pictures - {"where"}, key
-        assert asset in ("slump_dataset", "segmentation_model") or "where" in pictures, key
+        assert asset == "slump_dataset" or "where" in pictures, key
 
 
 def test_the_summary_says_where_the_results_lie_and_how_to_open_the_ui(demo: Demo) -> None:

@@ -68,6 +68,12 @@ def test_patches_hold_model_input_and_truth(scene, slumps, patches):
         assert ((patch.mask.values == 1) == bald[rows, cols]).all()
 
 
+def test_patches_say_where_their_scenes_lie(scene, patches):
+    assert patches.attrs["scenes"] == ["one"]
+    assert patches.attrs["crs"] == [scene.rio.crs.to_string()]
+    assert patches.attrs["bounds"] == [list(scene.rio.bounds())]
+
+
 def test_validation_shares_no_pixel_with_training(scene, slumps):
     overlapping = PATCHES.model_copy(update={"overlap": 16, "block": 3})
     made = make_training_patches([TrainingScene("one", scene)], slumps, overlapping)
