@@ -171,13 +171,14 @@ def _our_task(scene: Path, name: str):  # type: ignore[no-untyped-def]
     from darts_core.superresolution import stitch, super_resolve, super_resolve_patches
     from darts_core.superresolution.inputs import open_input
     from darts_core.superresolution.parameters import SuperResolveParameters
-    from darts_core.superresolution.upscalers import Upscaler, forward_on, load_upscaler
+    from darts_core.superresolution.running import forward_on
+    from darts_core.superresolution.upscalers import load_upscaler, upscaler_of
 
     bands = ("blue", "green", "red", "nir")
     if name.startswith("convolution"):
-        upscaler = Upscaler.of(_convolution(), factor=FACTOR, bands=bands, reach=3, name="convolution")
+        upscaler = upscaler_of(_convolution(), factor=FACTOR, bands=bands, reach=3, name="convolution")
     elif "torch" in name:
-        upscaler = Upscaler.of(_bicubic(), factor=FACTOR, bands=bands, reach=2, name="bicubic of torch")
+        upscaler = upscaler_of(_bicubic(), factor=FACTOR, bands=bands, reach=2, name="bicubic of torch")
     else:
         upscaler = load_upscaler("bicubic")
     parameters = SuperResolveParameters(window=WINDOW, overlap=OVERLAP)

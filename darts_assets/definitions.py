@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from darts_assets import assets
 from darts_assets.automation.jobs import JOBS
 from darts_assets.automation.schedules import SCHEDULES
 from darts_assets.automation.sensors import SENSORS
+from darts_assets.graph import ASSETS
 from io_managers.base import StoreResource
 from io_managers.cog import CogIOManager
 from io_managers.files import FileIOManager
@@ -24,7 +24,7 @@ settings = Settings.load()
 store = StoreResource(root=settings.products, endpoint_url=settings.s3_endpoint)
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_package_module(assets),
+    assets=ASSETS,
     jobs=JOBS,
     schedules=SCHEDULES,
     sensors=SENSORS,

@@ -15,6 +15,7 @@ from dagster._core.storage.tags import (
 )
 
 from darts_assets.batches import named_in
+from darts_assets.graph import asset_graph
 from darts_assets.partitions import SCENES
 
 _WAITING = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING]
@@ -54,9 +55,7 @@ def scenes_of(run: DagsterRun, registered: Sequence[str], place: dict[str, int])
 
 
 def _in_backfills(instance: DagsterInstance) -> Iterator[Pending]:
-    from darts_assets.definitions import defs
-
-    graph = defs.resolve_asset_graph()
+    graph = asset_graph()
     for backfill in instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])):
         if backfill.is_asset_backfill:
             left = backfill.get_asset_backfill_data(graph).get_targeted_partitions_without_materialization_status()

@@ -21,6 +21,7 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from darts_assets.graph import asset_graph
 from darts_assets.partitions import SCENES, known, season_of, tile_of
 from darts_assets.pending import pending
 from darts_core.manifests import code_of
@@ -244,9 +245,7 @@ def _batches(rows: list[Any]) -> Iterator[list[Any]]:
 
 def _scene_assets() -> list[_Asset]:
     """In pipeline order."""
-    from darts_assets.definitions import defs
-
-    graph = defs.resolve_asset_graph()
+    graph = asset_graph()
     nodes = [graph.get(key) for key in graph.toposorted_asset_keys]
     of_scene = {node.key: node for node in nodes if node.partitions_def == SCENES and node.is_materializable}
     return [

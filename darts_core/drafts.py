@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from darts_core.manifests import (
     MANIFEST,
@@ -24,10 +24,7 @@ from darts_core.manifests import (
     document,
     file_digest,
 )
-from darts_core.versions import Version
-
-if TYPE_CHECKING:
-    from darts_core.store import Store
+from darts_core.versions import Products, Version
 
 TOGETHER = 8
 """Objects that are put at a time into an object store."""
@@ -37,7 +34,7 @@ TOGETHER = 8
 class Draft:
     """One version while it is written: files go to `folder`, `publish` and `commit` carry them to the store."""
 
-    store: Store
+    store: Products
     asset: str
     partition: str
     version: str

@@ -21,6 +21,7 @@ from typing import Any
 
 from darts_core.errors import DartsError
 from darts_core.store import JOBS, MANIFEST, POINTER, STAGING, Store
+from darts_core.versions import Products
 
 MADE_FROM = "made_from.json"
 SHORTEST = timedelta(days=1)
@@ -76,7 +77,7 @@ class _Seen:
     whole: bool
 
 
-def note_made_from(store: Store, asset: str, partition: str, version: str, made_from: Mapping[str, str]) -> None:
+def note_made_from(store: Products, asset: str, partition: str, version: str, made_from: Mapping[str, str]) -> None:
     """Write down what a version is made from, by name: versions of products, digests of models."""
     content = json.dumps(dict(made_from), sort_keys=True).encode()
     store.write_bytes(store.path(asset, partition, version, MADE_FROM), content)

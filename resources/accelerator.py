@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from resources.launchers.configuration import KubernetesConfig, RayConfig, SlurmConfig
+from resources.launchers.configuration import KubernetesConfig, Launcher, RayConfig, SlurmConfig
 
 if TYPE_CHECKING:
     from resources.launchers.backend import Backend
     from resources.settings import Settings
-
-
-class Launcher(StrEnum):
-    """Where models predict."""
-
-    EMBEDDED = "embedded"
-    """In the process of the run."""
-    LOCAL = "local"
-    """In supervised processes of this machine, which may be several."""
-    SLURM = "slurm"
-    RAY = "ray"
-    KUBERNETES = "kubernetes"
-
-    @property
-    def elsewhere(self) -> bool:
-        """Whether the devices are those of other machines, of which this process sees none."""
-        return self not in (Launcher.EMBEDDED, Launcher.LOCAL)
 
 
 class Accelerator(dg.ConfigurableResource):

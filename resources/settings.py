@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from darts_core.errors import DartsError
 from darts_core.web import without_secrets
-from resources.accelerator import Launcher
-from resources.launchers.configuration import KubernetesConfig, RayConfig, SlurmConfig
+from resources.launchers.configuration import KubernetesConfig, Launcher, RayConfig, SlurmConfig
 
 HOME = "DARTS_HOME"
 FILE = "settings.toml"

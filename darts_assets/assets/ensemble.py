@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.checks.neighbours import ensemble_does_not_drift
+from darts_assets.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.products import product
 from darts_assets.summaries import summarize_probabilities

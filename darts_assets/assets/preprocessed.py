@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import dagster as dg
 from pydantic import Field
 
-from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.checks.contracts import preprocessed_keeps_its_contract
 from darts_assets.checks.scenes import preprocessed_is_observed
+from darts_assets.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.pools import pool_of
 from darts_assets.products import product
@@ -72,14 +72,14 @@ def preprocessed(
     raw_scene: Dataset,
 ) -> dg.MaterializeResult:
     """Surface reflectance, the features that models ask for (NDVI, relative elevation, …), and quality, on one grid."""
-    from darts_core.auxiliary import fingerprint
+    from darts_core.auxiliary import choose_sources, fingerprint
     from darts_core.auxiliary.identity import identity_of
     from darts_core.grids import Grid
     from darts_core.preprocessing.features import available
     from darts_core.preprocessing.preprocess import preprocess
 
     products = store.open()
-    sources = auxiliary.sources().for_scene(Grid.of(raw_scene), raw_scene.attrs.get("acquired"))
+    sources = choose_sources(auxiliary.sources(), Grid.of(raw_scene), raw_scene.attrs.get("acquired"))
     features = sorted(config.features)
     if not features:
         trained = bool(products.partitions("segmentation_model"))

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from darts_assets.automation.conditions import NEW_SCENE
+from darts_assets.conditions import NEW_SCENE
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.pools import pool_of
 from darts_assets.products import product

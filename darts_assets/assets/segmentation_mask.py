@@ -3,8 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
-from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.checks.scenes import segmentation_mask_was_looked_at
+from darts_assets.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, carried, materialize
 from darts_assets.products import product
 from darts_assets.summaries import summarize_mask

@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from darts_assets.automation.conditions import USES_MODELS
 from darts_assets.checks.scenes import probabilities_cover_what_was_observed
+from darts_assets.conditions import USES_MODELS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.pools import ACCELERATOR
 from darts_assets.products import product
@@ -22,7 +22,8 @@ from darts_core.segmentation.job import SegmentModel, raster_name, require_raste
 from darts_core.segmentation.parameters import SegmentParameters
 from darts_core.store import Draft, Store, StoreError, Version, identity
 from io_managers.base import StoreResource, version_of
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
+from resources.launchers.configuration import Launcher
 from resources.models import ModelStore, ReleasedModel, load_segmenter
 
 CODE_VERSION = "3"

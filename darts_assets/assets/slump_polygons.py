@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from darts_assets.automation.conditions import FOLLOWS
 from darts_assets.checks.contracts import slump_polygons_are_valid
 from darts_assets.checks.neighbours import slump_polygons_are_as_many_as_nearby
+from darts_assets.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, column_schema, materialize
 from darts_assets.products import product
 from darts_assets.summaries import summarize_polygons

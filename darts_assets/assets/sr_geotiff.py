@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.products import product
 from darts_assets.progress import logged

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from darts_assets.automation.conditions import FOLLOWS
+from darts_assets.conditions import FOLLOWS
 from darts_assets.materialize import SCENE_ASSET, materialize
 from darts_assets.pools import ACCELERATOR
 from darts_assets.products import product
@@ -18,7 +18,8 @@ from darts_core.store import Draft
 from darts_core.superresolution.job import ProductVersion, patch_job, require_whole
 from darts_core.superresolution.parameters import SuperResolveParameters
 from io_managers.base import StoreResource, Summary, version_of
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
+from resources.launchers.configuration import Launcher
 from resources.models import ModelStore
 
 

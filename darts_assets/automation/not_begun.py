@@ -6,6 +6,7 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
+from darts_assets.graph import asset_graph
 from darts_assets.partitions import SCENES, partitioned_by
 from darts_assets.pending import scenes_of
 from darts_assets.recording import announce
@@ -24,8 +25,6 @@ def mark(instance: DagsterInstance, run: DagsterRun) -> list[str]:
     Returns:
         Scenes that are marked: none where the run began or Dagster retries it, and none that was taken up since.
     """
-    from darts_assets.definitions import defs
-
     registered = instance.get_dynamic_partitions(str(SCENES.name))
     place = {key: number for number, key in enumerate(registered)}
     keys = place.keys() & scenes_of(run, registered, place)
@@ -33,7 +32,7 @@ def mark(instance: DagsterInstance, run: DagsterRun) -> list[str]:
     if not keys or begun or run.tags.get(WILL_RETRY_TAG) == "true":
         return []
     failed = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_FAILURE, ascending=False).records
-    assets = partitioned_by(defs.resolve_asset_graph(), SCENES)
+    assets = partitioned_by(asset_graph(), SCENES)
     for asset in assets:
         planned = instance.event_log_storage.get_latest_storage_id_by_partition(
             asset, DagsterEventType.ASSET_MATERIALIZATION_PLANNED, partitions=set(keys)

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from darts_core.store import Store, Version
+from darts_core.versions import Products, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Checked:
         return self.version.manifest.summary
 
     @property
-    def store(self) -> Store:
+    def store(self) -> Products:
         """Where the products of other partitions lie."""
         return self.version.store
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from darts_assets.checks.check import Checked, warning
 from darts_assets.partitions import season_of, tile_of
-from darts_core.store import Store, StoreError
+from darts_core.store import StoreError
+from darts_core.versions import Products
 
 AT_MOST = 12
 """Neighbours that are read: the latest before the scene."""
@@ -28,7 +29,7 @@ ALWAYS_FINE = 500
 """Slumps that no tile is suspected for."""
 
 
-def neighbours(store: Store, asset: str, scene: str) -> list[dict[str, Any]]:
+def neighbours(store: Products, asset: str, scene: str) -> list[dict[str, Any]]:
     """Summaries of an asset of other scenes of the tile, those before the scene first, the latest of them first.
 
     Scenes of an earlier season come before those of the same: they are what was released.

@@ -90,10 +90,12 @@ def _assets(words: str | None) -> list[str] | None:
     """
     if not words:
         return None
-    from darts_assets.definitions import defs
-    from darts_assets.partitions import SCENES
+    from darts_assets.graph import asset_graph
+    from darts_assets.partitions import SCENES, partitioned_by
 
-    there = [spec.key.path[-1] for spec in defs.resolve_all_asset_specs() if spec.partitions_def == SCENES]
+    graph = asset_graph()
+    of_scenes = partitioned_by(graph, SCENES)
+    there = [key.path[-1] for key in graph.toposorted_asset_keys if key in of_scenes]
     names = [name for name in words.split(",") if name]
     unknown = [name for name in names if name not in there]
     if unknown or not names:

@@ -17,7 +17,7 @@ from darts_core.windows import Ramp
 
 if TYPE_CHECKING:
     from darts_core.superresolution.inputs import BandSet
-    from darts_core.superresolution.upscalers import Upscaler
+    from darts_core.superresolution.upscaler import Upscaler
 
 _input = partial(typer.Option, rich_help_panel="Input")
 _model = partial(typer.Option, rich_help_panel="Model and windows (sizes in pixels of the scene)")

@@ -6,6 +6,7 @@ the window that is needed is ever read. Nothing heavy is imported before a raste
 """
 
 from darts_core.auxiliary.cache import Cache
+from darts_core.auxiliary.choosing import choose_sources
 from darts_core.auxiliary.identity import fingerprint
 from darts_core.auxiliary.reading import read_dem, read_trends
 from darts_core.auxiliary.sources import AuxiliaryError, AuxiliarySources, dem_resolution, trend_epoch
@@ -14,6 +15,7 @@ __all__ = [
     "AuxiliaryError",
     "AuxiliarySources",
     "Cache",
+    "choose_sources",
     "dem_resolution",
     "fingerprint",
     "read_dem",

@@ -24,8 +24,19 @@ _MARGIN_M = 1000.0
 """How far beyond the scene a tile may lie and still be taken: the buffer of features is smaller."""
 
 
-def chosen(sources: AuxiliarySources, grid: Grid, acquired: datetime | str | None) -> AuxiliarySources:
-    """See `AuxiliarySources.for_scene`."""
+def choose_sources(sources: AuxiliarySources, grid: Grid, acquired: datetime | str | None) -> AuxiliarySources:
+    """The sources that serve one scene: templates, epochs, patterns, catalogues and tiles settled.
+
+    What is settled already stays as it is.
+
+    Args:
+        sources: as configured, for all scenes.
+        grid: of the scene.
+        acquired: acquisition time (ISO 8601 where text), which the epoch of the trends follows.
+
+    Raises:
+        AuxiliaryError: nothing there that touches the scene, or an epoch is needed and the time is not known.
+    """
     year = _year(acquired)
     dem, trends = sources.dem, _of_epoch(sources.trends, year)
     if dem is not None:
@@ -86,7 +97,7 @@ def _touching(where: Where, grid: Grid, sources: AuxiliarySources, what: str, ye
 
 def _expanded(part: str, grid: Grid, what: str, year: int | None) -> list[str]:
     if part.startswith("stac+"):
-        from darts_core.catalogue.rasters import rasters_from_stac
+        from darts_core.auxiliary.stac import rasters_from_stac
 
         return rasters_from_stac(part, _around(grid), what, year)
     if "*" not in part:

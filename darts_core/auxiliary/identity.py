@@ -21,7 +21,7 @@ def fingerprint(sources: AuxiliarySources) -> dict[str, str]:
     Covers every file behind the rasters (tiles, a VRT's tiles, sidecars): name, size and content; above 256 MB, and
     for remote files, the modification time or ETag stands for the content. Of a Zarr store: its metadata, and size
     and time of all it can list. What is settled for a scene only (epochs, patterns, a catalogue) counts as it is
-    written: settle it first (`AuxiliarySources.for_scene`) where it stands for a scene's product.
+    written: settle it first (`choose_sources`) where it stands for a scene's product.
 
     Raises:
         AuxiliaryError: a source that cannot be opened.

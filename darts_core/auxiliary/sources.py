@@ -1,17 +1,15 @@
-"""Where auxiliary data lies, and which of it serves a scene."""
+"""Where auxiliary data lies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from darts_core.errors import DartsError
 
 if TYPE_CHECKING:
     from darts_core.auxiliary.cache import Cache
-    from darts_core.grids import Grid
 
 TREND_EPOCHS = (2019, 2020, 2022, 2024)
 """Last years of the periods that tasselled-cap trends were made of."""
@@ -45,21 +43,6 @@ class AuxiliarySources:
     """Keeps what was read of remote sources."""
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     """Of the filesystem that remote sources lie in, such as ``endpoint_url``."""
-
-    def for_scene(self, grid: Grid, acquired: datetime | str | None) -> AuxiliarySources:
-        """The sources that serve one scene: templates, epochs, patterns, catalogues and tiles settled.
-
-        What is settled already stays as it is.
-
-        Args:
-            acquired: acquisition time (ISO 8601 where text), which the epoch of the trends follows.
-
-        Raises:
-            AuxiliaryError: nothing there that touches the scene, or an epoch is needed and the time is not known.
-        """
-        from darts_core.auxiliary.choosing import chosen
-
-        return chosen(self, grid, acquired)
 
 
 def trend_epoch(year: int, epochs: tuple[int, ...] = TREND_EPOCHS) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from darts_core.catalogue.found import Catalogue, CatalogueError, Found, Search, clearest
-from darts_core.catalogue.query import Query, area_of, period_of
+from darts_core.catalogue.found import CatalogueError, Found, Search, clearest
+from darts_core.catalogue.query import Catalogue, Query, area_of, period_of
 
 if TYPE_CHECKING:
     from darts_core.catalogue.fetching import fetch

@@ -7,8 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from darts_core.catalogue.found import Catalogue
-from darts_core.catalogue.query import Query
+from darts_core.catalogue.query import Catalogue, Query
 from darts_core.scenes.scene import Findings, Scene
 
 OVERLAP = timedelta(days=30)

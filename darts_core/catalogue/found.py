@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from darts_core.errors import DartsError
 from darts_core.scenes.scene import Refusal, Scene
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
-
-    from darts_core.catalogue.query import Query
 
 
 class CatalogueError(DartsError):
@@ -47,17 +45,6 @@ class Search:
     """By key."""
     refusals: tuple[Refusal, ...] = ()
     """What was named and is no scene that can be read."""
-
-
-class Catalogue(Protocol):
-    """Something that scenes are looked for in."""
-
-    def search(self, query: Query) -> Search:
-        """The scenes that a query asks for.
-
-        Raises:
-            CatalogueError: it cannot be searched.
-        """
 
 
 Per: TypeAlias = Literal["tile", "season", "month", "day"]

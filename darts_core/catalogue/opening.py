@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from darts_core.catalogue.found import Catalogue
+from darts_core.catalogue.query import Catalogue
 
 
 def open_catalogue(

@@ -1,4 +1,4 @@
-"""What is looked for in a catalogue."""
+"""What is looked for in a catalogue, and what a catalogue is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from darts_core.catalogue.found import CatalogueError, Found
+from darts_core.catalogue.found import CatalogueError, Found, Search
 from darts_core.catalogue.mgrs import tile_name
 
 if TYPE_CHECKING:
@@ -63,6 +63,17 @@ class Query:
             if limit is not None and (value is None or value > limit):
                 return False
         return self.area is None or (found.footprint is not None and found.footprint.intersects(self.area))
+
+
+class Catalogue(Protocol):
+    """Something that scenes are looked for in."""
+
+    def search(self, query: Query) -> Search:
+        """The scenes that a query asks for.
+
+        Raises:
+            CatalogueError: it cannot be searched.
+        """
 
 
 def period_of(text: str) -> tuple[datetime, datetime]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from darts_core.errors import DartsError
 from darts_core.store import DamagedProduct, Draft, MissingProduct, Store, Version
+from darts_core.versions import Products
 
 
 class JobError(DartsError):
@@ -32,7 +33,7 @@ class StoreAddress(Frozen):
     endpoint_url: str | None = None
 
     @classmethod
-    def of(cls, store: Store) -> StoreAddress:
+    def of(cls, store: Products) -> StoreAddress:
         """The address of a store.
 
         Raises:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from darts_core import contracts
-from darts_core.auxiliary import AuxiliarySources, read_trends
+from darts_core.auxiliary import AuxiliarySources, choose_sources, read_trends
 from darts_core.errors import DartsError
 from darts_core.grids import Grid, pixelwise
 from darts_core.preprocessing.elevation import Sun, terrain_features
@@ -63,7 +63,7 @@ def preprocess(
     """
     parameters = parameters or PreprocessParameters()
     grid = Grid.of(raw)
-    auxiliary = (auxiliary or AuxiliarySources()).for_scene(grid, raw.attrs.get("acquired"))
+    auxiliary = choose_sources(auxiliary or AuxiliarySources(), grid, raw.attrs.get("acquired"))
     features = _features(raw, auxiliary, parameters)
     _require_bands(raw, features.read_bands)
     raw = _lazy(raw)

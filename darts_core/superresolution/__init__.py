@@ -5,8 +5,9 @@ from darts_core.imports import on_first_use
 __getattr__ = on_first_use(
     __name__,
     {
-        "Upscaler": "upscalers",
+        "Upscaler": "upscaler",
         "load_upscaler": "upscalers",
+        "upscaler_of": "upscalers",
         "is_needed": "patches",
         "stitch": "scenes",
         "super_resolve_patches": "patches",

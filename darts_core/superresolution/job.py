@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from darts_core.inference.ranks import Portion, Turn
     from darts_core.superresolution.patches import PatchWork
-    from darts_core.superresolution.upscalers import Upscaler
+    from darts_core.superresolution.upscaler import Upscaler
 
 
 class PatchTask(Frozen):

@@ -20,7 +20,7 @@ from darts_core.superresolution.inputs import SceneInput
 from darts_core.superresolution.parameters import SuperResolveParameters
 from darts_core.superresolution.patches import super_resolve_patches
 from darts_core.superresolution.scenes import stitch, super_resolve
-from darts_core.superresolution.upscalers import Upscaler
+from darts_core.superresolution.upscaler import Upscaler
 from darts_core.windows import Progress
 
 _CODE_VERSION = "1"

@@ -20,7 +20,8 @@ from darts_core.inference.shards import INDEX, Publish, ShardSet, ShardWriter, p
 from darts_core.inference.source import DatasetSource, FilledSource, WindowSource, occupied
 from darts_core.superresolution.parameters import SuperResolveParameters
 from darts_core.superresolution.reach import expected_seam
-from darts_core.superresolution.upscalers import Upscaler, forward_on, require_fit
+from darts_core.superresolution.running import forward_on
+from darts_core.superresolution.upscaler import Upscaler, require_fit
 from darts_core.windows import Plan, PlanError, Progress, Shard, plan
 
 PRODUCT = "super_resolved"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,10 +13,8 @@ from darts_core.inference.device import resolve_device
 from darts_core.inference.seeding import seeded
 from darts_core.superresolution.facts import Precision
 from darts_core.superresolution.running import Forward, forward_on
+from darts_core.superresolution.upscaler import Upscaler
 from darts_core.windows import Ramp, axis_weights
-
-if TYPE_CHECKING:
-    from darts_core.superresolution.upscalers import Upscaler
 
 DIGITAL_NUMBER = float(REFLECTANCE[0].scale or 1)
 """Reflectance of one step of the product."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,9 +12,7 @@ from darts_core.inference.device import resolve_device
 from darts_core.inference.weights import first_line
 from darts_core.superresolution.brought import Exported
 from darts_core.superresolution.facts import UpscalerError
-
-if TYPE_CHECKING:
-    from darts_core.superresolution.upscalers import Upscaler
+from darts_core.superresolution.upscaler import Upscaler
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """From float32 (batch, bands, y, x) to float32 (batch, bands out, y * factor, x * factor), on one device."""

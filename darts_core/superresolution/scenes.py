@@ -19,7 +19,7 @@ from darts_core.inference.shards import ShardSet
 from darts_core.inference.source import VALID, DatasetSource
 from darts_core.superresolution.parameters import SuperResolveParameters
 from darts_core.superresolution.patches import PRODUCT, is_needed, plan_patches
-from darts_core.superresolution.upscalers import Upscaler
+from darts_core.superresolution.upscaler import Upscaler
 from darts_core.windows import Plan, Progress
 
 

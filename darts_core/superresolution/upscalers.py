@@ -1,113 +1,57 @@
-"""Super-resolution models as the engine sees them: `Upscaler`, and where it comes from."""
+"""Where upscalers come from: any module of torch, a built-in interpolation, a file, or an installed package."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import ConfigDict, Field, ValidationError, field_validator
-from pydantic.dataclasses import dataclass
+from pydantic import ValidationError
 from torch import nn
 
-from darts_core.contracts import REFLECTANCE, VARIABLES, variable
-from darts_core.grids import Grid
+from darts_core.contracts import REFLECTANCE
 from darts_core.superresolution.brought import entry_point_names, made_by_entry_point, read_model
-from darts_core.superresolution.facts import Precision, UpscalerError, facts_path, model_digest, read_facts
+from darts_core.superresolution.facts import UpscalerError, facts_path, model_digest, read_facts
 from darts_core.superresolution.interpolation import Interpolate, Interpolation
 from darts_core.superresolution.reach import with_measured_reach
-from darts_core.superresolution.running import forward_on as forward_on
 from darts_core.superresolution.running import measured_factor
+from darts_core.superresolution.upscaler import Upscaler
 
 _REFLECTANCE = tuple(row.name for row in REFLECTANCE)
 
 
-@dataclass(frozen=True, slots=True, config=ConfigDict(arbitrary_types_allowed=True, extra="forbid"))
-class Upscaler:
-    """A super-resolution model and all that the engine has to know of it. Made by `of` or `load_upscaler`.
+def upscaler_of(module: nn.Module, *, device: str = "cpu", **facts: Any) -> Upscaler:
+    """An upscaler of any `torch.nn.Module` or `LightningModule`; what is not said of it is measured.
+
+    Args:
+        module: see the field of `Upscaler`; its own code runs.
+        device: that measures a missing factor or reach, by a few predictions.
+        facts: the fields of `Upscaler`; `bands` at least. The digest is made of code name, layers and weights.
 
     Raises:
-        UpscalerError: bands that no product has.
+        UpscalerError: a fact is missing that cannot be measured, or one that the module contradicts.
     """
-
-    module: nn.Module
-    """From reflectance float32 (batch, bands, y, x) without NaN to (batch, bands out, y * factor, x * factor)."""
-    factor: Annotated[int, Field(ge=1)]
-    """Pixels of the result along one pixel of the input."""
-    bands: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Variables of the preprocessed scene, in the order of the input."""
-    reach: Annotated[int, Field(ge=0)] | None
-    """How far, in pixels of the input, a pixel of the result looks; None where windows never join without a seam."""
-    name: str
-    digest: str
-    """Identity of weights, code and facts."""
-    bands_out: Annotated[tuple[str, ...], Field(validate_default=True)] = ()
-    """Variables of `super_resolved`, in the order of the result; those of `bands` where not given."""
-    resolution: Annotated[float, Field(gt=0)] | None = None
-    """Metres of the input pixel that the model was made for; None = any."""
-    window: Annotated[int, Field(ge=8)] | None = None
-    """Pixels a side of the only windows that the model takes; None = any."""
-    batch: Annotated[int, Field(ge=1)] = 8
-    """Windows that go through an accelerator at once."""
-    precision: Precision = Precision.FLOAT32
-    options: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments of the module."""
-    stochastic: bool = False
-    """Whether the module draws random numbers; the engine then seeds it for each window."""
-    seams: tuple[float, ...] = ()
-    """What `measure_seams` found, where the reach was measured."""
-
-    @field_validator("bands_out", mode="before")
-    @classmethod
-    def _as_in(cls, value: Any, info: Any) -> Any:
-        return value or info.data.get("bands", ())
-
-    @field_validator("bands", "bands_out")
-    @classmethod
-    def _known(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
-        out = info.field_name == "bands_out"
-        unknown = [name for name in value if (variable("super_resolved", name) if out else VARIABLES.get(name)) is None]
-        if unknown or len(set(value)) < len(value):
-            where = "super_resolved" if out else "preprocessed"
-            raise UpscalerError(
-                f"{info.field_name} = {list(value)}: expected variables of the product {where!r}, each once"
-                + (f"; it has no {', '.join(unknown)}" if unknown else "")
-            )
-        return value
-
-    @classmethod
-    def of(cls, module: nn.Module, *, device: str = "cpu", **facts: Any) -> Upscaler:
-        """An upscaler of any `torch.nn.Module` or `LightningModule`; what is not said of it is measured.
-
-        Args:
-            module: see the field; its own code runs.
-            device: that measures a missing factor or reach, by a few predictions.
-            facts: the fields of this class; `bands` at least. The digest is made of code name, layers and weights.
-
-        Raises:
-            UpscalerError: a fact is missing that cannot be measured, or one that the module contradicts.
-        """
-        name = facts.setdefault("name", type(module).__name__)
-        if not facts.get("bands"):
-            raise UpscalerError(
-                f"{name} does not say which bands it takes, which cannot be measured; "
-                f"expected as in bands = {list(_REFLECTANCE)}, in the order of its input"
-            )
-        known = {"factor": 1, "reach": None, "digest": "", **facts}
-        try:
-            upscaler = cls(module=module, **known)
-            if "factor" not in facts:
-                upscaler = replace(upscaler, factor=measured_factor(upscaler, device))
-            if "digest" not in facts:
-                upscaler = replace(upscaler, digest=_digest(upscaler))
-        except ValidationError as error:
-            raise UpscalerError(f"What is said of {name} does not fit: {_problems(error)}") from error
-        # windows of a stochastic model differ by their random numbers, however far they look
-        if "reach" in facts or upscaler.stochastic:
-            return upscaler
-        return with_measured_reach(upscaler, device)
+    name = facts.setdefault("name", type(module).__name__)
+    if not facts.get("bands"):
+        raise UpscalerError(
+            f"{name} does not say which bands it takes, which cannot be measured; "
+            f"expected as in bands = {list(_REFLECTANCE)}, in the order of its input"
+        )
+    known = {"factor": 1, "reach": None, "digest": "", **facts}
+    try:
+        upscaler = Upscaler(module=module, **known)
+        if "factor" not in facts:
+            upscaler = replace(upscaler, factor=measured_factor(upscaler, device))
+        if "digest" not in facts:
+            upscaler = replace(upscaler, digest=_digest(upscaler))
+    except ValidationError as error:
+        raise UpscalerError(f"What is said of {name} does not fit: {_problems(error)}") from error
+    # windows of a stochastic model differ by their random numbers, however far they look
+    if "reach" in facts or upscaler.stochastic:
+        return upscaler
+    return with_measured_reach(upscaler, device)
 
 
 def _problems(error: ValidationError) -> str:
@@ -135,7 +79,7 @@ def interpolation(
         "name": kind.value,
         "digest": hashlib.sha256(f"{kind.value} x{factor}".encode()).hexdigest(),
     }
-    return Upscaler.of(Interpolate(kind, factor).eval(), factor=factor, bands=bands, **{**known, **facts})
+    return upscaler_of(Interpolate(kind, factor).eval(), factor=factor, bands=bands, **{**known, **facts})
 
 
 def load_upscaler(source: str | Path, *, device: str = "cpu", **overrides: Any) -> Upscaler:
@@ -171,7 +115,7 @@ def load_upscaler(source: str | Path, *, device: str = "cpu", **overrides: Any) 
         if isinstance(made, Upscaler):
             return replace(made, **overrides)
         if isinstance(made, nn.Module):
-            return Upscaler.of(made, device=device, **{"name": name, **overrides})
+            return upscaler_of(made, device=device, **{"name": name, **overrides})
         raise UpscalerError(
             f"The entry point {name} returned {type(made).__name__}; expected a torch.nn.Module, a LightningModule or "
             "an Upscaler"
@@ -194,28 +138,4 @@ def _from_file(path: Path, device: str, overrides: dict[str, Any]) -> Upscaler:
             f"bands = {list(_REFLECTANCE)} in the order of its input, and what else is known of the model: "
             "factor, resolution, reach, precision, …"
         )
-    return Upscaler.of(module, device=device, digest=model_digest(path), **facts)
-
-
-def require_fit(upscaler: Upscaler, grid: Grid, window: tuple[int, int]) -> None:
-    """Check a model against a scene before any work.
-
-    Args:
-        grid: of the scene; its pixels may differ by 5 % from what the model was made for.
-        window: rows and columns of the windows, as planned: a small scene makes them smaller.
-
-    Raises:
-        UpscalerError: pixels or windows of another size.
-    """
-    made_for = upscaler.resolution
-    if made_for is not None and abs(max(grid.metres()) / made_for - 1) > 0.05:
-        raise UpscalerError(
-            f"{upscaler.name} was made for pixels of {made_for:g} m; the scene has {max(grid.metres()):g} m. Choose "
-            "another model, or leave its resolution out where it does well at any"
-        )
-    if upscaler.window is not None and window != (upscaler.window, upscaler.window):
-        raise UpscalerError(
-            f"{upscaler.name} takes windows of {upscaler.window} x {upscaler.window} pixels only; the plan has "
-            f"{window[0]} x {window[1]}. Choose window = {upscaler.window}; a scene smaller than that needs a model "
-            "without a fixed size"
-        )
+    return upscaler_of(module, device=device, digest=model_digest(path), **facts)

@@ -1,14 +1,32 @@
-"""What one can choose about each place where jobs run."""
+"""Where jobs can run, and what one can choose about each place."""
 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Any
 
 import dagster as dg
 from pydantic import ConfigDict, Field
 
 TIME = r"^(\d+-)?\d+(:\d\d){0,2}$"
+
+
+class Launcher(StrEnum):
+    """Where models predict."""
+
+    EMBEDDED = "embedded"
+    """In the process of the run."""
+    LOCAL = "local"
+    """In supervised processes of this machine, which may be several."""
+    SLURM = "slurm"
+    RAY = "ray"
+    KUBERNETES = "kubernetes"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the devices are those of other machines, of which this process sees none."""
+        return self not in (Launcher.EMBEDDED, Launcher.LOCAL)
 
 
 class _Strict(dg.Config):

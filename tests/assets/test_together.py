@@ -18,8 +18,9 @@ from darts_core.store import Draft, Store
 from io_managers.base import StoreResource
 from io_managers.shards import ShardsIOManager
 from io_managers.zarr import ZarrIOManager
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
 from resources.launchers.backend import Request
+from resources.launchers.configuration import Launcher
 from resources.launchers.local import LocalBackend, LocalJob
 from resources.models import ModelStore
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from darts_core.inference.device import AcceleratorError
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
+from resources.launchers.configuration import Launcher
 
 
 def test_the_cpu_is_always_there() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
+from resources.launchers.configuration import Launcher
 from resources.settings import Settings, SettingsError
 
 

@@ -19,6 +19,7 @@ from darts_core.auxiliary import (
     AuxiliaryError,
     AuxiliarySources,
     Cache,
+    choose_sources,
     dem_resolution,
     fingerprint,
     read_dem,
@@ -254,13 +255,13 @@ def test_the_resolution_of_a_dem_follows_the_scene(pixel: float, metres: int) ->
 
 def test_templates_and_mappings_are_settled_for_a_scene(tmp_path: Path) -> None:
     sources = AuxiliarySources(dem="dem_{resolution}m.tif", trends="t_{epoch}.tif")
-    settled = sources.for_scene(GRID, "2021-08-21T21:00:19+00:00")
+    settled = choose_sources(sources, GRID, "2021-08-21T21:00:19+00:00")
     assert (settled.dem, settled.trends) == ("dem_10m.tif", "t_2022.tif")
-    assert settled.for_scene(GRID, None) == settled
+    assert choose_sources(settled, GRID, None) == settled
     by_epoch = AuxiliarySources(trends={2019: "old.tif", 2024: "new.tif"})
-    assert by_epoch.for_scene(GRID, "2020-07-01T00:00:00+00:00").trends == "new.tif"
+    assert choose_sources(by_epoch, GRID, "2020-07-01T00:00:00+00:00").trends == "new.tif"
     with pytest.raises(AuxiliaryError, match="does not say when it was acquired"):
-        sources.for_scene(GRID, None)
+        choose_sources(sources, GRID, None)
 
 
 def test_only_the_tiles_that_the_scene_touches_count(tmp_path: Path) -> None:
@@ -268,15 +269,15 @@ def test_only_the_tiles_that_the_scene_touches_count(tmp_path: Path) -> None:
     far = Grid(UTM, Affine(10, 0, 613_000, 0, -10, 7_702_000), 60, 50)
     arctic(tmp_path / "remote.tif", far)
     pattern = AuxiliarySources(dem=f"{tmp_path}/*.tif")
-    settled = pattern.for_scene(GRID, None)
+    settled = choose_sources(pattern, GRID, None)
     assert settled.dem == near
     before = fingerprint(settled)
     arctic(tmp_path / "remote.tif", far, compress="deflate")
-    assert fingerprint(pattern.for_scene(GRID, None)) == before, "what lies elsewhere changes nothing here"
+    assert fingerprint(choose_sources(pattern, GRID, None)) == before, "what lies elsewhere changes nothing here"
     with pytest.raises(AuxiliaryError, match=r"no file matches .*\.vrt"):
-        AuxiliarySources(dem=f"{tmp_path}/*.vrt").for_scene(GRID, None)
+        choose_sources(AuxiliarySources(dem=f"{tmp_path}/*.vrt"), GRID, None)
     with pytest.raises(AuxiliaryError, match="none of the 2 rasters"):
-        pattern.for_scene(Grid(UTM, Affine(10, 0, 313_000, 0, -10, 7_702_000), 60, 50), None)
+        choose_sources(pattern, Grid(UTM, Affine(10, 0, 313_000, 0, -10, 7_702_000), 60, 50), None)
 
 
 def test_what_was_read_of_a_server_is_not_asked_for_again_until_it_changes(tmp_path: Path) -> None:

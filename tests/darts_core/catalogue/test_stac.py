@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 import requests
 from support.stac_server import StacServer, cut, unavailable
 from werkzeug.wrappers import Response
 
-from darts_core.auxiliary import AuxiliaryError, AuxiliarySources
 from darts_core.catalogue import CatalogueError, Query, area_of, clearest, open_catalogue, period_of
-from darts_core.catalogue.mgrs import tile_grid
 
 Add = Callable[..., dict]
 
@@ -136,63 +132,6 @@ def test_an_item_that_is_no_scene_is_refused_by_name_and_the_others_are_found(
     answer = open_catalogue(f"{server.url}/api").search(Query())
     assert len(answer.found) == 1
     assert "describes no band of reflectance" in answer.refusals[0].reasons["stac"]
-
-
-def _dem(server: StacServer, name: str, west: float, value: float, **properties) -> None:  # type: ignore[no-untyped-def]
-    import rasterio
-    import shapely
-    from affine import Affine
-    from shapely.geometry import mapping
-
-    profile = {"crs": "EPSG:4326", "transform": Affine(0.01, 0, west, 0, -0.01, 69), "nodata": -9999}
-    with rasterio.open(
-        server.folder / f"{name}.tif", "w", "GTiff", width=150, height=300, count=1, dtype="float32", **profile
-    ) as raster:
-        raster.write(np.full((300, 150), value, "float32"), 1)
-    server.items.append(
-        {
-            "type": "Feature",
-            "stac_version": "1.0.0",
-            "id": name,
-            "collection": "dem",
-            "geometry": mapping(shapely.box(west, 66, west + 1.5, 69)),
-            "links": [],
-            "properties": {"datetime": "2021-01-01T00:00:00Z", **properties},
-            "assets": {"data": {"href": f"{server.url}/files/{name}.tif", "type": "image/tiff", "roles": ["data"]}},
-        }
-    )
-
-
-def test_the_tiles_of_a_dem_are_found_in_a_collection(server: StacServer) -> None:
-    from darts_core.auxiliary import read_dem
-    from darts_core.grids import Grid
-
-    tile = tile_grid("T08WMA")
-    for number, west in enumerate((-138.0, -136.5, -135.0, -20.0)):
-        _dem(server, f"tile-{number}", west, 100.0 + number)
-    sources = AuxiliarySources(dem=f"stac+{server.url}/api/collections/dem")
-    grid = Grid(tile.crs, type(tile.transform)(1098, 0, tile.transform.c, 0, -1098, tile.transform.f), 100, 100)
-    settled = sources.for_scene(grid, None)
-    assert settled.dem is not None
-    assert {url.rsplit("/", 1)[1] for url in settled.dem} == {"tile-0.tif", "tile-1.tif", "tile-2.tif"}
-    assert {101.0, 102.0} <= set(np.unique(read_dem(settled.dem, grid).values))
-    with pytest.raises(AuxiliaryError, match="nothing in the collection dem"):
-        sources.for_scene(Grid(tile.crs, type(tile.transform)(10, 0, 5e5, 0, -10, 1e6), 9, 9), None)
-    with pytest.raises(AuxiliaryError, match="has no asset 'height'; it has data"):
-        AuxiliarySources(dem=f"stac+{server.url}/api/collections/dem?asset=height").for_scene(grid, None)
-
-
-def test_the_trends_of_an_epoch_are_found_in_a_collection(server: StacServer) -> None:
-    from darts_core.grids import Grid
-
-    tile = tile_grid("T08WMA")
-    grid = Grid(tile.crs, type(tile.transform)(10, 0, tile.transform.c, 0, -10, tile.transform.f), 100, 100)
-    for epoch in (2019, 2022):
-        _dem(server, f"tcvis-{epoch}", -138.0, 1.0, end_datetime=f"{epoch}-12-31T00:00:00Z")
-    sources = AuxiliarySources(trends=f"stac+{server.url}/api/collections/dem")
-    for year, epoch in ((2017, 2019), (2020, 2022), (2025, 2022)):
-        settled = sources.for_scene(grid, datetime(year, 7, 1, tzinfo=UTC))
-        assert settled.trends == f"{server.url}/files/tcvis-{epoch}.tif"
 
 
 def test_the_server_of_these_tests_answers_ranges(server: StacServer) -> None:

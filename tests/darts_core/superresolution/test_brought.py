@@ -13,7 +13,8 @@ from torch.export import Dim
 from darts_core.manifests import file_digest
 from darts_core.superresolution.brought import Exported, read_model
 from darts_core.superresolution.facts import UpscalerError, facts_path, model_digest
-from darts_core.superresolution.upscalers import forward_on, load_upscaler
+from darts_core.superresolution.running import forward_on
+from darts_core.superresolution.upscalers import load_upscaler
 
 BANDS = ("green", "red", "nir")
 SAID = 'bands = ["green", "red", "nir"]\n'
@@ -194,14 +195,14 @@ def package(tmp_path, monkeypatch):
         textwrap.dedent(
             """
             import torch
-            from darts_core.superresolution.upscalers import Upscaler
+            from darts_core.superresolution import upscaler_of
 
             class Double(torch.nn.Module):
                 def forward(self, x):
                     return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
             def whole():
-                return Upscaler.of(Double(), bands=("red", "nir"), name="double")
+                return upscaler_of(Double(), bands=("red", "nir"), name="double")
 
             def number():
                 return 2

@@ -9,7 +9,8 @@ from darts_core.superresolution.interpolation import Interpolation
 from darts_core.superresolution.reach import expected_seam, measure_seams, measured_reach
 from darts_core.superresolution.running import forward_on
 from darts_core.superresolution.small import SmallUpscaler
-from darts_core.superresolution.upscalers import Upscaler, interpolation
+from darts_core.superresolution.upscaler import Upscaler
+from darts_core.superresolution.upscalers import interpolation, upscaler_of
 from darts_core.windows import Ramp, col_weights, plan, row_weights
 
 BANDS = ("blue", "green", "red", "nir")
@@ -20,7 +21,7 @@ def learned(depth: int, **facts) -> Upscaler:
     module = SmallUpscaler(4, 4, 8, depth)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.15)
-    return Upscaler.of(module, bands=BANDS, **facts)
+    return upscaler_of(module, bands=BANDS, **facts)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
@@ -45,7 +46,7 @@ def test_a_sure_edge_is_measured_exactly():
             inner = torch.zeros_like(x[..., 4:-4, 4:-4])
             return x + nn.functional.pad(inner, (4, 4, 4, 4), value=7e-4)
 
-    upscaler = Upscaler.of(Edge(), bands=BANDS)
+    upscaler = upscaler_of(Edge(), bands=BANDS)
     assert upscaler.reach == 4
     np.testing.assert_allclose(upscaler.seams, [7e-4] * 4 + [0.0] * 28, rtol=0, atol=1e-6)
 
@@ -71,7 +72,7 @@ class _Pooled(nn.Module):
 
 @pytest.mark.parametrize("module", [_Mean(), _Pooled()])
 def test_models_that_never_join_without_a_seam_have_no_reach(module):
-    upscaler = Upscaler.of(module, bands=BANDS)
+    upscaler = upscaler_of(module, bands=BANDS)
     assert upscaler.reach is None
     assert expected_seam(upscaler, 16) > 100
 
@@ -79,7 +80,7 @@ def test_models_that_never_join_without_a_seam_have_no_reach(module):
 def test_a_reach_beyond_the_first_window_is_found_with_the_next():
     box = nn.Conv2d(1, 1, (1, 81), padding=(0, 40), padding_mode="replicate", bias=False)
     nn.init.constant_(box.weight, 1 / 81)
-    assert Upscaler.of(box, bands=("nir",)).reach == 40
+    assert upscaler_of(box, bands=("nir",)).reach == 40
 
 
 def test_what_is_said_is_not_measured():
@@ -94,7 +95,7 @@ def test_low_precision_and_other_bands_do_not_disturb_the_measure():
         def forward(self, x):
             return x[:, :2]
 
-    assert Upscaler.of(Drop(), bands=("red", "nir", "relative_elevation"), bands_out=("red", "nir")).reach == 0
+    assert upscaler_of(Drop(), bands=("red", "nir", "relative_elevation"), bands_out=("red", "nir")).reach == 0
 
 
 def blended(upscaler: Upscaler, image: torch.Tensor, tiling) -> np.ndarray:

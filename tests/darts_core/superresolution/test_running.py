@@ -9,13 +9,14 @@ from darts_core.superresolution.facts import UpscalerError
 from darts_core.superresolution.interpolation import Interpolation
 from darts_core.superresolution.running import forward_on
 from darts_core.superresolution.small import UpscalerConfig
-from darts_core.superresolution.upscalers import Upscaler, interpolation
+from darts_core.superresolution.upscaler import Upscaler
+from darts_core.superresolution.upscalers import interpolation, upscaler_of
 
 BANDS = ("blue", "green")
 
 
-def upscaler_of(module: nn.Module, **facts) -> Upscaler:
-    return Upscaler.of(module, **{"bands": BANDS, "factor": 1, "reach": 0, **facts})
+def of_two_bands(module: nn.Module, **facts) -> Upscaler:
+    return upscaler_of(module, **{"bands": BANDS, "factor": 1, "reach": 0, **facts})
 
 
 class _Spy(nn.Module):
@@ -35,7 +36,7 @@ class _Spy(nn.Module):
 
 def test_a_plain_convolutional_network_runs_with_channels_last():
     spy = _Spy()
-    predict = forward_on(upscaler_of(spy), "cpu")
+    predict = forward_on(of_two_bands(spy), "cpu")
     predict(torch.rand(1, 2, 9, 8))
     assert spy.seen[-1][0]
     assert spy.conv.weight.is_contiguous(memory_format=torch.channels_last)
@@ -48,7 +49,7 @@ def test_the_demo_network_is_one_and_its_values_stay():
     x = torch.rand(2, 4, 21, 17)
     with torch.no_grad():
         expected = model(x)
-    predicted = forward_on(Upscaler.of(model, bands=("blue", "green", "red", "nir"), reach=3), "cpu")(x)
+    predicted = forward_on(upscaler_of(model, bands=("blue", "green", "red", "nir"), reach=3), "cpu")(x)
     assert model.body[0].weight.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(predicted, expected, rtol=1e-5, atol=1e-6)
 
@@ -65,21 +66,21 @@ def test_a_network_that_needs_contiguous_inputs_gets_them():
             self.norm = nn.LayerNorm(2)
 
     for module in (Reshaping(), Attending()):
-        predict = forward_on(upscaler_of(module), "cpu")
+        predict = forward_on(of_two_bands(module), "cpu")
         predict(torch.rand(1, 2, 9, 8).to(memory_format=torch.channels_last))
         assert not module.seen[-1][0]
 
 
 def test_the_module_is_in_evaluation_mode_without_gradients_and_gets_its_options():
     spy = _Spy().train()
-    forward_on(upscaler_of(spy, options={"steps": 3}), "cpu")(torch.rand(1, 2, 8, 8))
+    forward_on(of_two_bands(spy, options={"steps": 3}), "cpu")(torch.rand(1, 2, 8, 8))
     assert spy.seen[-1][1:] == (False, torch.float32, False, {"steps": 3})
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_layers_compute_in_the_precision_asked_for_and_float32_comes_out(precision):
     spy = _Spy()
-    predicted = forward_on(upscaler_of(spy, precision=precision), "cpu")(torch.rand(1, 2, 8, 8))
+    predicted = forward_on(of_two_bands(spy, precision=precision), "cpu")(torch.rand(1, 2, 8, 8))
     assert spy.seen[-1][2] is getattr(torch, precision)
     assert predicted.dtype is torch.float32
 
@@ -113,16 +114,16 @@ class _Shaped(nn.Module):
 )
 def test_what_a_model_does_wrong_is_said(make, message):
     with pytest.raises(UpscalerError, match=message):
-        forward_on(upscaler_of(_Shaped(make)), "cpu")(torch.rand(1, 2, 8, 9))
+        forward_on(of_two_bands(_Shaped(make)), "cpu")(torch.rand(1, 2, 8, 9))
 
 
 def test_unknown_options_are_said():
     with pytest.raises(UpscalerError, match=r"with \{'steps': 3\} on cpu: TypeError"):
-        forward_on(upscaler_of(nn.Conv2d(2, 2, 1), options={"steps": 3}), "cpu")(torch.rand(1, 2, 8, 8))
+        forward_on(of_two_bands(nn.Conv2d(2, 2, 1), options={"steps": 3}), "cpu")(torch.rand(1, 2, 8, 8))
 
 
 def test_a_model_of_one_size_says_which_window_to_choose():
-    predict = forward_on(upscaler_of(nn.Identity(), window=32), "cpu")
+    predict = forward_on(of_two_bands(nn.Identity(), window=32), "cpu")
     assert predict(torch.rand(1, 2, 32, 32)).shape == (1, 2, 32, 32)
     with pytest.raises(UpscalerError, match="received 16 x 32; choose window = 32"):
         predict(torch.rand(1, 2, 16, 32))
@@ -130,4 +131,4 @@ def test_a_model_of_one_size_says_which_window_to_choose():
 
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(AcceleratorError, match="is not here"):
-        forward_on(upscaler_of(nn.Identity()), "cuda:99")
+        forward_on(of_two_bands(nn.Identity()), "cuda:99")

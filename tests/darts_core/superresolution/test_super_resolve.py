@@ -18,7 +18,8 @@ from darts_core.superresolution.parameters import SuperResolveParameters
 from darts_core.superresolution.patches import is_needed, super_resolve_patches
 from darts_core.superresolution.scenes import stitch, super_resolve
 from darts_core.superresolution.small import SmallUpscaler
-from darts_core.superresolution.upscalers import Upscaler, interpolation
+from darts_core.superresolution.upscaler import Upscaler
+from darts_core.superresolution.upscalers import interpolation
 
 SMALL = SuperResolveParameters(window=16, batch_size=3)
 BANDS = tuple(row.name for row in contracts.REFLECTANCE)

@@ -13,8 +13,10 @@ from darts_core.grids import Grid
 from darts_core.inference.weights import WeightsError
 from darts_core.superresolution.facts import Precision, UpscalerError
 from darts_core.superresolution.interpolation import Interpolation
+from darts_core.superresolution.running import forward_on
 from darts_core.superresolution.small import SmallUpscaler, UpscalerConfig, save_upscaler
-from darts_core.superresolution.upscalers import Upscaler, forward_on, interpolation, load_upscaler, require_fit
+from darts_core.superresolution.upscaler import require_fit
+from darts_core.superresolution.upscalers import interpolation, load_upscaler, upscaler_of
 
 
 def pixels_of(metres: float) -> Grid:
@@ -95,7 +97,7 @@ class _ThreeTimes(L.LightningModule):
 
 def test_any_module_goes_and_what_is_not_said_is_measured():
     module = _ThreeTimes()
-    upscaler = Upscaler.of(module, bands=FOUR, bands_out=("red", "nir"))
+    upscaler = upscaler_of(module, bands=FOUR, bands_out=("red", "nir"))
     assert (upscaler.factor, upscaler.reach, upscaler.name) == (3, 1, "_ThreeTimes")
     x = torch.rand(2, 4, 10, 12)
     torch.testing.assert_close(forward_on(upscaler, "cpu")(x), module(x).detach(), rtol=1e-5, atol=1e-6)
@@ -104,26 +106,26 @@ def test_any_module_goes_and_what_is_not_said_is_measured():
 def test_the_digest_is_that_of_code_layers_and_weights():
     module = _ThreeTimes()
     said = {"bands": FOUR, "bands_out": ("red", "nir"), "factor": 3, "reach": 1}
-    digest = Upscaler.of(module, **said).digest
+    digest = upscaler_of(module, **said).digest
     copy = _ThreeTimes()
     copy.load_state_dict(module.state_dict())
-    assert Upscaler.of(copy, **said).digest == digest
+    assert upscaler_of(copy, **said).digest == digest
     with torch.no_grad():
         copy.conv.bias[0] += 1
-    assert Upscaler.of(copy, **said).digest != digest
-    assert Upscaler.of(module, options={"steps": 3}, **said).digest != digest
+    assert upscaler_of(copy, **said).digest != digest
+    assert upscaler_of(module, options={"steps": 3}, **said).digest != digest
 
     class Other(_ThreeTimes):
         pass
 
     other = Other()
     other.load_state_dict(module.state_dict())
-    assert Upscaler.of(other, **said).digest != digest
+    assert upscaler_of(other, **said).digest != digest
 
 
 def test_random_numbers_have_no_reach_to_be_measured():
-    assert Upscaler.of(nn.Identity(), bands=FOUR, stochastic=True).reach is None
-    assert Upscaler.of(nn.Identity(), bands=FOUR, stochastic=True, reach=5).reach == 5
+    assert upscaler_of(nn.Identity(), bands=FOUR, stochastic=True).reach is None
+    assert upscaler_of(nn.Identity(), bands=FOUR, stochastic=True, reach=5).reach == 5
 
 
 @pytest.mark.parametrize(
@@ -144,12 +146,12 @@ def test_random_numbers_have_no_reach_to_be_measured():
 )
 def test_facts_that_do_not_fit_are_refused(facts, message):
     with pytest.raises(UpscalerError, match=message):
-        Upscaler.of(nn.Identity(), **facts)
+        upscaler_of(nn.Identity(), **facts)
 
 
 def test_a_factor_that_is_no_whole_number_is_refused():
     with pytest.raises(UpscalerError, match="a whole factor of both sides"):
-        Upscaler.of(nn.AvgPool2d(2), bands=FOUR)
+        upscaler_of(nn.AvgPool2d(2), bands=FOUR)
 
 
 def test_a_model_is_held_against_the_scene():

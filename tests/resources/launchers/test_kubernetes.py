@@ -12,9 +12,9 @@ from support.kubernetes import SCHEMA, Cluster
 from support.launchers import LauncherConformance, alive, job_of, materialized, start_run, wait_until
 
 from darts_core.store import Store
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
 from resources.launchers.backend import JobError, Request
-from resources.launchers.configuration import KubernetesConfig
+from resources.launchers.configuration import KubernetesConfig, Launcher
 from resources.launchers.kubernetes import KubernetesBackend
 
 

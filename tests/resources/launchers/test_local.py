@@ -4,7 +4,8 @@ import pytest
 from support.launchers import LauncherConformance
 
 from darts_core.inference.device import AcceleratorError
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
+from resources.launchers.configuration import Launcher
 
 
 class TestLocal(LauncherConformance):

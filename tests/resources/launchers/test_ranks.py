@@ -38,7 +38,8 @@ from io_managers.base import StoreResource
 from io_managers.cog import CogIOManager
 from io_managers.shards import ShardsIOManager
 from io_managers.zarr import ZarrIOManager
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
+from resources.launchers.configuration import Launcher
 from resources.launchers.launch import launch
 from resources.models import ModelStore
 

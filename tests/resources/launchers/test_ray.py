@@ -9,9 +9,9 @@ from support import ray_cluster
 from support.launchers import LauncherConformance, job_of, materialized
 
 from darts_core.store import Store
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
 from resources.launchers.backend import JobError
-from resources.launchers.configuration import RayConfig
+from resources.launchers.configuration import Launcher, RayConfig
 
 
 @pytest.fixture(scope="module")

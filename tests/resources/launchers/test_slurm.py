@@ -10,9 +10,9 @@ from support import slurm
 from support.launchers import LauncherConformance, alive, job_of, materialized, start_run, wait_until
 
 from darts_core.store import Store
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
 from resources.launchers.backend import JobError, Request
-from resources.launchers.configuration import SlurmConfig
+from resources.launchers.configuration import Launcher, SlurmConfig
 from resources.launchers.slurm import SlurmBackend
 
 

@@ -11,7 +11,8 @@ from support.launchers import STUBBORN, WITHIN, alive, job_of, materialized, sta
 
 from darts_core.inference.job import JobError
 from darts_core.store import Store
-from resources.accelerator import Accelerator, Launcher
+from resources.accelerator import Accelerator
+from resources.launchers.configuration import Launcher
 
 LOCAL = Accelerator(device="cpu", launcher=Launcher.LOCAL)
 
