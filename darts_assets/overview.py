@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote
@@ -66,16 +67,17 @@ def season_table(states: Mapping[str, SceneState]) -> str:
     return _table(head, rows) if rows else "No scene is registered yet."
 
 
-def failed_table(states: Mapping[str, SceneState], reasons: Iterable[tuple[str, str]]) -> str:
-    """A row a failed scene: where to look, and what its run said."""
-    rows = [
-        (_scene_link(key, states[key]), str(states[key].asset), _run_link(states[key]), why) for key, why in reasons
+def failed_list(states: Mapping[str, SceneState], reasons: Iterable[tuple[str, str]]) -> str:
+    """An entry a failed scene: where to look, and what its run said, which a table of this width would cut off."""
+    entries = [
+        f"- {_scene_link(key, states[key])} at {states[key].asset}{_run_link(states[key])}: {_plain(why)}"
+        for key, why in reasons
     ]
-    if not rows:
+    if not entries:
         return "Nothing failed."
-    left = Counter(state.state for state in states.values())[State.FAILED] - len(rows)
+    left = Counter(state.state for state in states.values())[State.FAILED] - len(entries)
     more = f"\n\nAnd {left} more; `darts-assets status` counts them." if left else ""
-    return _table(["scene", "asset", "run", "why"], rows) + more
+    return "\n".join(entries) + more
 
 
 def totals(states: Mapping[str, SceneState]) -> dict[str, int]:
@@ -111,11 +113,15 @@ def _scene_link(key: str, state: SceneState) -> str:
 
 
 def _run_link(state: SceneState) -> str:
-    return f"[{state.run_id[:8]}](/runs/{state.run_id})" if state.run_id else ""
+    return f" in run [{state.run_id[:8]}](/runs/{state.run_id})" if state.run_id else ""
+
+
+def _plain(text: str) -> str:
+    """Markdown of one line that shows a text as it is."""
+    return re.sub(r"[\\`*_<>\[\]|~]", r"\\\g<0>", text.replace("\n", " "))
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Markdown; what stands in a cell cannot end it."""
-    lines = [list(head), *([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
+    lines = [list(head), *map(list, rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -16,7 +16,7 @@ from io_managers.base import StoreResource, explained
 def scene_overview(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """Start here: a map of all scenes by state, progress a season, and what failed and why, with links to each."""
     from darts_assets.failures import reasons
-    from darts_assets.overview import FAILED_SHOWN, draw_map, failed_table, season_table, totals
+    from darts_assets.overview import FAILED_SHOWN, draw_map, failed_list, season_table, totals
     from darts_assets.states import scene_states
 
     states = scene_states(context.instance)
@@ -24,7 +24,7 @@ def scene_overview(context: dg.AssetExecutionContext, store: StoreResource) -> d
     metadata: dict[str, dg.MetadataValue | int] = {
         "map": dg.MetadataValue.md(f"![Scenes by state]({picture})"),
         "progress by season": dg.MetadataValue.md(season_table(states)),
-        "failed, and why": dg.MetadataValue.md(failed_table(states, reasons(context.instance, states, FAILED_SHOWN))),
+        "failed, and why": dg.MetadataValue.md(failed_list(states, reasons(context.instance, states, FAILED_SHOWN))),
         "scenes not on the map": unplaced,
         # numbers of their own, so that the UI draws them over time
         **totals(states),
