@@ -63,7 +63,9 @@ class Clock:
 
     def set(self, hours: int) -> None:
         """Set it, that many hours from the true time."""
-        Path(self.environment["FAKETIME_TIMESTAMP_FILE"]).write_text(f"{hours:+}h")
+        file = Path(self.environment["FAKETIME_TIMESTAMP_FILE"])
+        file.with_suffix(".new").write_text(f"{hours:+}h")
+        file.with_suffix(".new").replace(file)  # it is read at any moment
 
 
 @pytest.fixture
@@ -158,7 +160,8 @@ def test_a_clock_that_is_set_while_runs_go_on_loses_nothing_and_makes_nothing_tw
         make_stale(instance, demo.planet)
         command = [DARTS_ASSETS, "backfill", "--where", "state=stale", "--yes", "--home", str(home)]
         subprocess.run(command, env=environment, check=True, capture_output=True)
-        until(lambda: statuses(instance)[0] is dg.DagsterRunStatus.STARTED, home, daemon)
+        begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+        until(lambda: statuses(instance)[0] in begun, home, daemon)
         clock.set(-1)
         until(lambda: statuses(instance) == [dg.DagsterRunStatus.SUCCESS] * 2, home, daemon)
         assert made_twice(instance, demo.planet)
