@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from darts_assets.figures import Figures
 
 _FAILED_SHOWN = 10
+_APART = 60.0
+"""Seconds by which clocks of two machines may differ."""
 
 
 def status(
@@ -87,8 +89,10 @@ def _listed(counted: Mapping[str, int]) -> str:
 
 
 def _ago(found: Figures, when: float) -> str:
-    moment = datetime.fromtimestamp(when, UTC)
-    return f"{max(0.0, found.taken - when):.0f} s ago ({moment:%Y-%m-%d %H:%M:%S} UTC)"
+    moment = f"{datetime.fromtimestamp(when, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if when > found.taken + _APART:
+        return f"at {moment}, which is still to come: the clock was set back, and until then it rests"
+    return f"{max(0.0, found.taken - when):.0f} s ago ({moment})"
 
 
 def _gigabytes(size: int | None) -> str:

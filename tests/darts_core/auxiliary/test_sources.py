@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import xarray as xr
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 from rasterio.crs import CRS
@@ -79,6 +79,7 @@ def test_a_polar_dem_lies_where_it_is_on_the_scene(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_dem(arctic(tmp_path / "d.tif"), GRID).values, hills_on(GRID, POLAR), atol=0.05)
 
 
+@settings(max_examples=40)  # each warps two rasters
 @given(st.data())
 def test_tiles_are_the_raster_that_they_were_cut_from(tmp_path_factory: pytest.TempPathFactory, data) -> None:  # type: ignore[no-untyped-def]
     folder = tmp_path_factory.mktemp("tiles")
