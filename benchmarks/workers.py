@@ -17,7 +17,7 @@ import dagster as dg
 import yaml
 from recovery import ROOT, Daemon
 
-from darts_assets.batches import SCENES_A_RUN
+from darts_assets.batches import cut
 from darts_assets.pools import ACCELERATOR
 from darts_assets.queueing import queue
 from darts_assets.runs import add_scenes, instance_of, prepare_home
@@ -55,7 +55,7 @@ def _measured(home: Path, workers: int, scenes: int) -> float:
     with instance_of(settings) as instance, Daemon(home):
         instance.event_log_storage.set_concurrency_slots(ACCELERATOR, workers)
         keys = add_scenes(instance, Store(settings.products), list(find_scenes(str(settings.scenes)).scenes))
-        queue(instance, [keys[start : start + SCENES_A_RUN] for start in range(0, scenes, SCENES_A_RUN)], None)
+        queue(instance, cut(keys), None)
         while True:
             time.sleep(1)
             records = instance.get_run_records()

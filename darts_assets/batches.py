@@ -54,6 +54,11 @@ class PartitionContext(dg.AssetExecutionContext):
         return self._key
 
 
+def cut(keys: Sequence[str], most: int = SCENES_A_RUN) -> list[list[str]]:
+    """Scenes as batches of at most so many, in their order."""
+    return [list(keys[start : start + most]) for start in range(0, len(keys), most)]
+
+
 def batch_tags(keys: Sequence[str]) -> dict[str, str]:
     """The tags of a run that makes these scenes, whether or not they follow each other."""
     named: list[str] = [""]

@@ -8,7 +8,7 @@ import dagster as dg
 
 from darts_assets.automation.clean_up import CleanUpConfig, clean_up
 from darts_assets.automation.jobs import process_scene, release_season
-from darts_assets.batches import SCENES_A_RUN, batch_tags
+from darts_assets.batches import batch_tags, cut
 from darts_assets.partitions import season_of
 from darts_assets.states import SceneState, State, scene_states
 from resources.settings import Settings
@@ -30,8 +30,7 @@ def nightly_backfill(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> I
     context.log.info(f"{len(chosen)} scenes: {counts}")
     night = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
     # the name keeps a tick that is evaluated again from launching a run again
-    batches = (chosen[start : start + SCENES_A_RUN] for start in range(0, len(chosen), SCENES_A_RUN))
-    return (dg.RunRequest(run_key=f"{night}/{keys[0]}", tags=batch_tags(keys)) for keys in batches)
+    return (dg.RunRequest(run_key=f"{night}/{keys[0]}", tags=batch_tags(keys)) for keys in cut(chosen))
 
 
 _TAKEN = (State.MISSING, State.STALE, State.FAILED)

@@ -44,12 +44,13 @@ def backfill(
     Raises:
         DartsError: a selection or assets that are not understood, or nothing to do.
     """
+    from darts_assets.batches import cut
     from darts_assets.selecting import Where, select
 
     names = _assets(assets)
     chosen = dict(list(select(instance, Where.parse(where)).items())[:limit])
     keys = list(chosen)
-    batches = [keys[start : start + batch] for start in range(0, len(keys), batch)]
+    batches = cut(keys, batch)
     console.print(_table(chosen))
     console.print(
         f"{len(keys)} scenes, {', '.join(names) if names else 'all their assets'}, in {len(batches)} runs of up to "
