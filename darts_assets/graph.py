@@ -16,5 +16,5 @@ ASSETS = cast(Sequence[dg.AssetsDefinition], dg.load_assets_from_package_module(
 
 @cache
 def asset_graph() -> AssetGraph:
-    """The graph; for those that are asked about all assets and are needed to run them."""
+    """The graph, also for assets and sensors: `definitions` is made of them, so that they cannot ask it."""
     return AssetGraph.from_assets(ASSETS)
