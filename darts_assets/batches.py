@@ -8,6 +8,7 @@ itself, at once; one that failed is left alone by the later assets of the run, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
@@ -21,6 +22,8 @@ from dagster._core.storage.tags import (
 from darts_assets.partitions import SCENES, partitioned_by, season_of, tile_of
 from darts_assets.recording import MadeOne, Record, announce, spec_of
 from darts_core.errors import DartsError
+
+_Row = TypeVar("_Row")
 
 SCENES_A_RUN = 16
 """Most that Dagster puts into one run of a backfill: what loading a model costs is then small beside the work."""
@@ -54,9 +57,9 @@ class PartitionContext(dg.AssetExecutionContext):
         return self._key
 
 
-def cut(keys: Sequence[str], most: int = SCENES_A_RUN) -> list[list[str]]:
-    """Scenes as batches of at most so many, in their order."""
-    return [list(keys[start : start + most]) for start in range(0, len(keys), most)]
+def cut(rows: Sequence[_Row], most: int = SCENES_A_RUN) -> list[list[_Row]]:
+    """Scenes, or anything else, as batches of at most so many, in their order."""
+    return [list(rows[start : start + most]) for start in range(0, len(rows), most)]
 
 
 def batch_tags(keys: Sequence[str]) -> dict[str, str]:

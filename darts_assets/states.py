@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -21,7 +20,8 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from darts_assets.graph import asset_graph
+from darts_assets.batches import cut
+from darts_assets.graph import asset_graph, scene_assets
 from darts_assets.partitions import SCENES, known, season_of, tile_of
 from darts_assets.pending import pending
 from darts_core.manifests import code_of
@@ -146,7 +146,7 @@ class _Index:
         """Scenes of which the latest run that was to make an asset failed; a cancelled one makes none failed."""
         tried = {key: run_id for key, run_id in self._tried[asset.key].items() if run_id not in self._unfinished}
         failed: set[str] = set()
-        for runs in _batches(sorted(set(tried.values()))):
+        for runs in cut(sorted(set(tried.values())), _AT_ONCE):
             failed.update(
                 self.instance.get_run_ids(dg.RunsFilter(run_ids=runs, statuses=[dg.DagsterRunStatus.FAILURE]))
             )
@@ -212,7 +212,7 @@ class _Index:
         """Scenes whose `parent` is newer than `asset` and has another version than the one that it was made from."""
         newer = np.flatnonzero((self._made[parent] > self._made[asset.key]) & (self._made[asset.key] > 0))
         tag = get_input_data_version_tag(parent)
-        for numbers in _batches(newer.tolist()):
+        for numbers in cut(newer.tolist(), _AT_ONCE):
             now = self._versions(parent, [self.keys[number] for number in numbers])
             ids = self._made[asset.key][numbers].tolist()
             records = self.instance.fetch_materializations(
@@ -239,15 +239,10 @@ class _Index:
             yield self.keys[number]
 
 
-def _batches(rows: list[Any]) -> Iterator[list[Any]]:
-    return (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))
-
-
 def _scene_assets() -> list[_Asset]:
     """In pipeline order."""
     graph = asset_graph()
-    nodes = [graph.get(key) for key in graph.toposorted_asset_keys]
-    of_scene = {node.key: node for node in nodes if node.partitions_def == SCENES and node.is_materializable}
+    of_scene = {key: graph.get(key) for key in scene_assets()}
     return [
         _Asset(
             key,

@@ -6,8 +6,8 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from darts_assets.graph import asset_graph
-from darts_assets.partitions import SCENES, partitioned_by
+from darts_assets.graph import scene_assets
+from darts_assets.partitions import SCENES
 from darts_assets.pending import scenes_of
 from darts_assets.recording import announce
 
@@ -32,11 +32,11 @@ def mark(instance: DagsterInstance, run: DagsterRun) -> list[str]:
     if not keys or begun or run.tags.get(WILL_RETRY_TAG) == "true":
         return []
     failed = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_FAILURE, ascending=False).records
-    assets = partitioned_by(asset_graph(), SCENES)
+    assets = scene_assets()
     for asset in assets:
         planned = instance.event_log_storage.get_latest_storage_id_by_partition(
             asset, DagsterEventType.ASSET_MATERIALIZATION_PLANNED, partitions=set(keys)
         )
         keys -= {key for key, storage_id in planned.items() if storage_id > failed[0].storage_id}
-    announce(instance, run, assets, sorted(keys))
+    announce(instance, run, set(assets), sorted(keys))
     return sorted(keys)

@@ -91,12 +91,9 @@ def _assets(words: str | None) -> list[str] | None:
     """
     if not words:
         return None
-    from darts_assets.graph import asset_graph
-    from darts_assets.partitions import SCENES, partitioned_by
+    from darts_assets.graph import scene_assets
 
-    graph = asset_graph()
-    of_scenes = partitioned_by(graph, SCENES)
-    there = [key.path[-1] for key in graph.toposorted_asset_keys if key in of_scenes]
+    there = [key.path[-1] for key in scene_assets()]
     names = [name for name in words.split(",") if name]
     unknown = [name for name in names if name not in there]
     if unknown or not names:
